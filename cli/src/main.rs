@@ -1,0 +1,2 @@
+//! The `emotion-llama` command.
+fn main() {}

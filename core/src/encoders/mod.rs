@@ -1,0 +1,4 @@
+//! encoders.
+
+/// Whisper: voice features and speech recognition.
+pub mod whisper;

@@ -1,0 +1,16 @@
+//! What a person in a video feels, and what shows it.
+//!
+//! Data flows one way: media → faces and voice → encoders → projector → prompt → language model → answer.
+
+pub mod cancel;
+pub mod encoders;
+pub mod error;
+pub mod face;
+pub mod llama;
+pub mod media;
+pub mod nn;
+pub mod pack;
+pub mod voice;
+
+pub use cancel::CancelToken;
+pub use error::{Error, ErrorKind, Result};
