@@ -1,0 +1,39 @@
+# make demo    what a person in a real video feels and why
+# make test    everything that CI checks
+# make pack    the built-in model, in build/packs
+# make bench   how long it takes on this machine
+# make lint    rustfmt and clippy
+
+PACK   := build/packs/emotion-llama-mini
+PYTHON := build/venv/bin/python
+CLI    := target/release/emotion-llama
+CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
+
+.PHONY: all setup pack clips build demo test lint bench
+all: build
+
+setup:
+	@bash tools/setup.sh
+
+pack: setup
+	@$(PYTHON) tools/build_pack.py
+
+clips: setup
+	@$(PYTHON) tools/build_pack.py --clips
+
+build: setup
+	@cargo build --release --workspace
+
+demo: build pack clips
+	@$(CLI) analyze $(CLIP) --task reason
+
+test: lint pack clips
+	cargo test --release --workspace
+	$(PYTHON) -m unittest discover -s tools/tests -t tools
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+bench: build pack clips
+	cargo bench -p emotion-llama-core

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Makes sure that what the build needs is there. Installs system packages where that is possible without asking for a
+# password; otherwise says in one line what to install. A second run finds everything and does nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+need() { command -v "$1" >/dev/null 2>&1; }
+say() { printf '  %s\n' "$*" >&2; }
+stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+has_ffmpeg_headers() {
+  need pkg-config && pkg-config --exists 'libavcodec >= 59' libavformat libavutil libavfilter libavdevice libswscale libswresample
+}
+has_libclang() {
+  [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/lib*/libclang*.so*' >/dev/null
+}
+has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+missing=()
+need cc || missing+=(gcc libc6-dev)
+has_ffmpeg_headers || missing+=(pkg-config libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev)
+has_libclang || missing+=(libclang-dev)
+need ffmpeg || missing+=(ffmpeg)
+need python3 || missing+=(python3)
+has_venv || missing+=(python3-venv)
+
+if [ "${#missing[@]}" -gt 0 ]; then
+  by_hand="install these packages and run again: ${missing[*]} (names as in Debian and Ubuntu)"
+  need apt-get || stop "no apt-get here; $by_hand"
+  as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || stop "not allowed to install packages; run: sudo apt-get install ${missing[*]}"
+    as_root=(sudo -n)
+  fi
+  say "installing system packages: ${missing[*]}"
+  log=$(mktemp)
+  if ! { "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 5 "$log" >&2
+    stop "apt-get failed (above); $by_hand"
+  fi
+  rm -f "$log"
+fi
+
+need cargo || stop "Rust is missing: install it with rustup, then run again"
+need npm || stop "npm is missing: install Node.js 18 or newer, then run again"
+
+if ! cmp -s tools/requirements.txt build/venv/requirements.txt; then
+  say "python packages for the pack builder"
+  python3 -m venv build/venv
+  build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt ||
+    stop "pip could not install tools/requirements.txt; check the network and run again"
+  cp tools/requirements.txt build/venv/requirements.txt
+fi
