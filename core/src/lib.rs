@@ -2,14 +2,19 @@
 //!
 //! Data flows one way: media → faces and voice → encoders → projector → prompt → language model → answer.
 
+pub mod analysis;
+pub mod answer;
 pub mod cancel;
 pub mod encoders;
 pub mod error;
 pub mod face;
+pub mod features;
 pub mod llama;
 pub mod media;
 pub mod nn;
 pub mod pack;
+pub mod projector;
+pub mod prompt;
 pub mod voice;
 
 pub use cancel::CancelToken;

@@ -1,0 +1,132 @@
+//! The result of an analysis.
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::features::Cue;
+
+/// What a person in a clip feels, and what shows it. Serialises to the JSON that every interface gives.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Analysis {
+    /// The text as the model gave it.
+    pub response: String,
+    /// The label with the highest probability.
+    pub emotion: String,
+    /// Its probability, 0..1.
+    pub confidence: f32,
+    /// Each allowed label with its probability: the likelihood that the language model gives the label word as the answer,
+    /// normalised over the labels. Sums to 1.
+    pub probabilities: IndexMap<String, f32>,
+    /// What shows it, in sentences; empty when only the label was asked for.
+    pub explanation: String,
+    /// What is said in the clip; None when nothing is, or when it was not wanted.
+    pub transcript: Option<String>,
+    /// ISO 639-1 code of the language that the speech recognition heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Every face that was found, the described one first.
+    pub faces: Vec<Face>,
+    /// The frame that was described; None without a face or without pictures.
+    pub frame: Option<DescribedFrame>,
+    /// What was measured.
+    pub cues: Vec<Cue>,
+    /// Tokens read and written by the language model.
+    pub usage: Usage,
+    /// Where the time went.
+    pub timings_ms: Timings,
+    /// Which model answered.
+    pub model: ModelInfo,
+    /// What the caller should know of this input, for example that it has no sound.
+    pub notes: Vec<AnalysisNote>,
+}
+
+/// A rectangle in pixels of the source picture, after rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rect {
+    /// Left edge.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// Width.
+    pub width: f32,
+    /// Height.
+    pub height: f32,
+}
+
+/// A face, followed through the clip.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Face {
+    /// Where it is, in the frame at `time_s`.
+    #[serde(rename = "box")]
+    pub bbox: Rect,
+    /// How sure the detector is, 0..1.
+    pub score: f32,
+    /// Number of the person, the same through the clip.
+    pub track: usize,
+    /// Time of the frame, in seconds.
+    pub time_s: f64,
+}
+
+/// The frame that was described.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DescribedFrame {
+    /// Its time, in seconds.
+    pub time_s: f64,
+    /// Its number in the stream, from 0.
+    pub index: u64,
+    /// The face in it.
+    pub face: Option<Rect>,
+}
+
+/// Tokens read and written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Positions of the prompt, soft tokens included.
+    pub prompt_tokens: usize,
+    /// Tokens of the response.
+    pub completion_tokens: usize,
+}
+
+/// Wall-clock milliseconds of each stage. The face and the voice are read side by side, so the parts may add up to more than the total.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Timings {
+    /// Demuxing and decoding.
+    pub decode: f64,
+    /// Finding, aligning and reading faces.
+    pub preprocess: f64,
+    /// Voice features, prosody and speech recognition.
+    pub encode: f64,
+    /// Projection, and reading the prompt.
+    pub prefill: f64,
+    /// Scoring the labels and writing the answer.
+    pub generate: f64,
+    /// The whole call.
+    pub total: f64,
+}
+
+/// Which model answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelInfo {
+    /// Name of the pack.
+    pub name: String,
+    /// Version of the pack.
+    pub version: String,
+    /// SHA-256 of the pack's manifest.
+    pub digest: String,
+}
+
+/// Something that is not an error but that the caller should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnalysisNote {
+    /// Stable snake_case name, for example `no_face`.
+    pub name: String,
+    /// One sentence for a person.
+    pub message: String,
+}
+
+impl AnalysisNote {
+    /// A note called `name`.
+    pub fn new(name: &str, message: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), message: message.into() }
+    }
+}

@@ -1,0 +1,72 @@
+//! From the model's scores and text to label, confidence and explanation.
+
+use indexmap::IndexMap;
+
+/// The labels' probabilities from their log-likelihoods: a softmax in which equal words share.
+///
+/// `log_likelihoods` has one value per label. Values that are not finite count as impossible; if none is finite, all labels are equal.
+pub fn probabilities(labels: &[String], log_likelihoods: &[f32]) -> IndexMap<String, f32> {
+    let finite = |value: &f32| if value.is_finite() { *value } else { f32::NEG_INFINITY };
+    let best = log_likelihoods.iter().map(finite).fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f64> = log_likelihoods
+        .iter()
+        .map(|value| if best.is_finite() { f64::from(finite(value) - best).exp() } else { 1.0 })
+        .collect();
+    let total: f64 = weights.iter().sum();
+    labels.iter().zip(weights).map(|(label, weight)| (label.clone(), (weight / total) as f32)).collect()
+}
+
+/// The label with the highest probability; the first of several.
+pub fn most_likely(probabilities: &IndexMap<String, f32>) -> Option<(&str, f32)> {
+    let mut best: Option<(&str, f32)> = None;
+    for (label, &p) in probabilities {
+        if best.is_none_or(|(_, most)| p > most) {
+            best = Some((label, p));
+        }
+    }
+    best
+}
+
+/// The response without the sentence that only states the label: what shows it.
+pub fn explanation(response: &str, lead: &str) -> String {
+    let rest = response.trim().strip_prefix(lead.trim()).unwrap_or(response.trim());
+    rest.trim_start_matches(['.', ',', ':', ';', ' ']).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn labels(n: usize) -> Vec<String> {
+        (0..n).map(|i| format!("label{i}")).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn probabilities_sum_to_one_and_keep_the_order(scores in proptest::collection::vec(-80f32..0.0, 2..12)) {
+            let p = probabilities(&labels(scores.len()), &scores);
+            prop_assert!((p.values().sum::<f32>() - 1.0).abs() < 1e-5);
+            let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let (label, _) = most_likely(&p).unwrap();
+            let index: usize = label["label".len()..].parse().unwrap();
+            prop_assert_eq!(scores[index], best);
+        }
+    }
+
+    #[test]
+    fn scores_that_are_not_numbers_are_impossible() {
+        let p = probabilities(&labels(3), &[f32::NAN, -1.0, f32::NEG_INFINITY]);
+        assert_eq!((p["label0"], p["label1"]), (0.0, 1.0));
+        let p = probabilities(&labels(2), &[f32::NAN, f32::NAN]);
+        assert_eq!(p["label0"], 0.5);
+    }
+
+    #[test]
+    fn the_explanation_is_what_follows_the_label() {
+        let response = "The person feels happy. The mouth corners are up.";
+        assert_eq!(explanation(response, "The person feels happy"), "The mouth corners are up.");
+        assert_eq!(explanation("happy", "happy"), "");
+        assert_eq!(explanation("Free text.", "The person feels sad"), "Free text.");
+    }
+}

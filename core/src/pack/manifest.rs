@@ -1,0 +1,143 @@
+//! `pack.json`.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The manifest format that this library reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a pack says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format of this manifest, [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Name by which the pack is found on a search path.
+    pub name: String,
+    /// Version of the model.
+    pub version: String,
+    /// One sentence for a person.
+    pub description: String,
+    /// The label words, in the order in which they are reported.
+    pub labels: Vec<String>,
+    /// Weights of the language model.
+    pub llm: LlmSpec,
+    /// What is projected into soft tokens.
+    pub features: Vec<FeatureSpec>,
+    /// How a request becomes a prompt.
+    pub prompt: PromptSpec,
+    /// Every file of the pack but the manifest, by name.
+    pub files: IndexMap<String, FileEntry>,
+}
+
+/// One file of a pack.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hex.
+    pub sha256: String,
+    /// SPDX licence expression.
+    pub licence: String,
+    /// Where it comes from: registry, package, version.
+    pub source: String,
+}
+
+/// The language model of a pack.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LlmSpec {
+    /// GGUF file with the base weights and the tokenizer.
+    pub weights: String,
+    /// Safetensors file with the projectors and the LoRA.
+    pub adapter: String,
+    /// Rank of the LoRA on `q_proj` and `v_proj`.
+    pub lora_rank: usize,
+    /// Alpha of the LoRA: its product is scaled by `alpha / rank`.
+    pub lora_alpha: f32,
+}
+
+/// One feature vector and the soft tokens it becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureSpec {
+    /// Name: of the vector, of its projector's tensors and of its place in the template.
+    pub name: String,
+    /// Values in the vector.
+    pub width: usize,
+    /// Soft tokens it becomes.
+    pub tokens: usize,
+}
+
+/// How a request becomes a prompt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PromptSpec {
+    /// The whole prompt. `{NAME}` of a feature stands for its soft tokens, `{words}` for the line with the transcript (empty
+    /// when nothing is known to be said), `{request}` for tag and question.
+    pub template: String,
+    /// The line with the transcript; `{transcript}` stands for what was said.
+    pub words: String,
+    /// What is added to a question when the caller chose the labels; `{labels}` stands for them, joined by commas.
+    pub choose: String,
+    /// Special token that ends an answer.
+    pub answer_end: String,
+    /// `emotion`: the label alone.
+    pub emotion: TaskPrompt,
+    /// `reason`: the label and what shows it.
+    pub reason: TaskPrompt,
+}
+
+/// One task's part of the prompt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskPrompt {
+    /// Put before the question, for example `[emotion]`.
+    pub tag: String,
+    /// The question when the caller asks none.
+    pub question: String,
+    /// How the answer begins, up to the label word. Empty: the answer begins with the label.
+    pub lead_in: String,
+    /// What follows the label before the model goes on. Empty: the model goes on by itself.
+    pub after_label: String,
+}
+
+impl Manifest {
+    /// Parses and checks a manifest.
+    ///
+    /// # Errors
+    /// `pack_invalid` if it is not JSON, lacks a field, is of another format version, or names a file outside the pack.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let version: Version =
+            serde_json::from_slice(text).map_err(|error| Error::pack(format!("is not a pack manifest: {error}")))?;
+        if version.format_version != FORMAT_VERSION {
+            return Err(Error::pack(format!(
+                "has format version {}, this library reads version {FORMAT_VERSION}; use the library that belongs to the pack",
+                version.format_version
+            )));
+        }
+        let manifest: Self =
+            serde_json::from_slice(text).map_err(|error| Error::pack(format!("is not a usable manifest: {error}")))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.labels.len() < 2 {
+            return Err(Error::pack("lists fewer than two labels"));
+        }
+        for name in self.files.keys() {
+            let plain = !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != "..";
+            if !plain {
+                return Err(Error::pack(format!("names a file outside the pack: {name:?}")));
+            }
+        }
+        for name in [&self.llm.weights, &self.llm.adapter] {
+            if !self.files.contains_key(name) {
+                return Err(Error::pack(format!("uses {name:?} but does not list it under files")));
+            }
+        }
+        Ok(())
+    }
+}
