@@ -1,0 +1,182 @@
+//! One picture stream to the kept frames.
+
+use ffmpeg_next::codec::packet::side_data::Type as SideDataType;
+use ffmpeg_next::{codec, decoder, frame, threading, Packet, Stream};
+
+use super::convert::{Converter, Orientation};
+use super::demux::{drained, MAX_ERRORS_PER_PACKET};
+use super::pick::Picker;
+use super::scan::{seconds, StreamScan};
+use super::{raw, Frame, Limits, Sampling};
+use crate::error::Result;
+
+/// Threads of one decoder. More gain little on short clips and compete with the rest of the analysis.
+const DECODER_THREADS: usize = 2;
+
+/// Decodes one picture stream and keeps the wanted frames.
+pub(super) struct VideoStream {
+    decoder: decoder::Video,
+    converter: Converter,
+    picker: Picker,
+    limits: Limits,
+    time_base_s: f64,
+    zero_s: f64,
+    step_s: f64,
+    /// The newest frame and the one before.
+    newest: Picture,
+    previous: Picture,
+    /// Kept frames in the order of time.
+    pub frames: Vec<Frame>,
+    /// Frames decoded so far.
+    pub decoded: u64,
+    /// Clockwise rotation of the first frame in degrees.
+    pub rotation_deg: u32,
+    /// Packets or frames that could not be decoded.
+    pub failed: u64,
+    /// The reason of the last failure.
+    pub failure: Option<String>,
+}
+
+struct Picture {
+    frame: frame::Video,
+    time_s: f64,
+    index: u64,
+}
+
+impl Picture {
+    fn empty() -> Self {
+        Self { frame: frame::Video::empty(), time_s: 0.0, index: 0 }
+    }
+}
+
+impl VideoStream {
+    /// Opens the decoder. `wanted` are the times in seconds of the clip to which the nearest frames are kept.
+    pub fn open(
+        stream: &Stream<'_>,
+        scan: &StreamScan,
+        zero_s: f64,
+        is_still: bool,
+        wanted: Vec<f64>,
+        sampling: &Sampling,
+        limits: &Limits,
+    ) -> Result<Self, ffmpeg_next::Error> {
+        let mut context = codec::Context::from_parameters(stream.parameters())?;
+        context.set_threading(threading::Config {
+            kind: threading::Type::Frame,
+            count: DECODER_THREADS,
+            ..threading::Config::default()
+        });
+        raw::limit_pixels(&mut context, limits.max_pixels);
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(stream.time_base());
+        let orientation = stream
+            .side_data()
+            .filter(|data| data.kind() == SideDataType::DisplayMatrix)
+            .find_map(|data| Orientation::from_matrix(data.data()))
+            .unwrap_or_default();
+        Ok(Self {
+            decoder: decoder.video()?,
+            converter: Converter::new(sampling.max_side, orientation, is_still),
+            picker: Picker::new(wanted),
+            limits: limits.clone(),
+            time_base_s: seconds(stream.time_base()),
+            zero_s,
+            step_s: scan.step_s,
+            newest: Picture::empty(),
+            previous: Picture::empty(),
+            frames: Vec::new(),
+            decoded: 0,
+            rotation_deg: 0,
+            failed: 0,
+            failure: None,
+        })
+    }
+
+    /// Decodes one packet, or with `None` what the decoder still holds.
+    ///
+    /// # Errors
+    /// `media_too_large` for a picture above the limit on pixels.
+    pub fn decode(&mut self, packet: Option<&Packet>) -> Result<()> {
+        let sent = match packet {
+            Some(packet) => self.decoder.send_packet(packet),
+            None => self.decoder.send_eof(),
+        };
+        if let (Err(error), true) = (sent, packet.is_some()) {
+            self.fail(error.to_string());
+        }
+        let mut errors = 0;
+        loop {
+            std::mem::swap(&mut self.newest, &mut self.previous);
+            match self.decoder.receive_frame(&mut self.newest.frame) {
+                Ok(()) => self.take()?,
+                Err(error) => {
+                    // `receive_frame` has emptied the frame before the previous one; the previous one is the newest again.
+                    std::mem::swap(&mut self.newest, &mut self.previous);
+                    if drained(error) {
+                        return Ok(());
+                    }
+                    self.fail(error.to_string());
+                    errors += 1;
+                    if errors >= MAX_ERRORS_PER_PACKET {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the video: the times after the last frame get the last frame.
+    pub fn finish(&mut self) {
+        if self.picker.finish() {
+            self.keep(Which::Newest);
+        }
+        raw::unref(&mut self.newest.frame);
+        raw::unref(&mut self.previous.frame);
+    }
+
+    fn take(&mut self) -> Result<()> {
+        let frame = &self.newest.frame;
+        self.limits.check_pixels(frame.width(), frame.height())?;
+        let stamp = frame.timestamp().map(|time| time as f64 * self.time_base_s - self.zero_s);
+        let stamp = stamp.filter(|time| time.is_finite());
+        self.newest.index = self.decoded;
+        self.newest.time_s = if self.decoded == 0 {
+            self.rotation_deg = self.converter.orientation(frame).rotation_deg();
+            stamp.unwrap_or(0.0).max(0.0)
+        } else {
+            // Time never runs backwards: a stamp that does is as good as none.
+            let previous_s = self.previous.time_s;
+            stamp.filter(|time| *time >= previous_s).unwrap_or(previous_s + self.step_s)
+        };
+        self.decoded += 1;
+        let keep = self.picker.advance(self.newest.time_s);
+        if keep.previous {
+            self.keep(Which::Previous);
+        }
+        if keep.newest {
+            self.keep(Which::Newest);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, which: Which) {
+        let picture = match which {
+            Which::Previous => &self.previous,
+            Which::Newest => &self.newest,
+        };
+        match self.converter.convert(&picture.frame, picture.time_s, picture.index) {
+            Ok(frame) => self.frames.push(frame),
+            Err(error) => self.fail(error.message),
+        }
+    }
+
+    fn fail(&mut self, reason: String) {
+        self.failed += 1;
+        self.failure = Some(reason);
+    }
+}
+
+enum Which {
+    Previous,
+    Newest,
+}
