@@ -1,0 +1,149 @@
+//! The audio encoder: two convolutions, sinusoidal positions, four transformer layers with the norm in front.
+//!
+//! Follows `WhisperEncoder` of transformers and `AudioEncoder` of OpenAI's `whisper/model.py`. Unlike those it takes any
+//! length up to 30 s: positions are cut to the input.
+
+use super::matrix::{gelu, multiply, softmax_rows, LayerNorm, Linear, Matrix, View};
+use super::mel::MEL_BANDS;
+use super::weights::Weights;
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+
+/// Width of the hidden states.
+pub const HIDDEN: usize = 384;
+/// Transformer layers.
+pub const LAYERS: usize = 4;
+/// Encoder frames of 20 ms in the longest input: 30 s.
+pub const MAX_FRAMES: usize = 1500;
+pub(super) const HEADS: usize = 6;
+pub(super) const HEAD: usize = HIDDEN / HEADS;
+pub(super) const MLP: usize = 4 * HIDDEN;
+/// Query rows whose scores are held at a time: 256 x 1500 f32 stay in the cache.
+const QUERY_ROWS: usize = 256;
+
+pub(super) struct Encoder {
+    conv1: Linear,
+    conv2: Linear,
+    position: Matrix,
+    layers: Vec<Layer>,
+    norm: LayerNorm,
+}
+
+struct Layer {
+    attention_norm: LayerNorm,
+    qkv: Linear,
+    out: Linear,
+    mlp: Mlp,
+}
+
+/// The feed-forward half of a layer, with its norm in front.
+pub(super) struct Mlp {
+    norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+}
+
+impl Mlp {
+    pub fn load(weights: &Weights<'_>, name: &str) -> Result<Self> {
+        Ok(Self {
+            norm: weights.norm(&format!("{name}.norm"), HIDDEN)?,
+            up: weights.linear(&format!("{name}.up"), MLP, HIDDEN)?,
+            down: weights.linear(&format!("{name}.down"), HIDDEN, MLP)?,
+        })
+    }
+
+    /// `hidden += down(gelu(up(norm(hidden))))`.
+    pub fn add_to(&self, hidden: &mut Matrix) -> Result<()> {
+        let mut inner = self.up.apply(self.norm.apply(hidden).view())?;
+        gelu(&mut inner.data);
+        self.down.add_to(hidden, inner.view())
+    }
+}
+
+impl Encoder {
+    pub fn load(weights: &Weights<'_>) -> Result<Self> {
+        let layers = (0..LAYERS).map(|layer| {
+            let name = format!("encoder.layers.{layer}");
+            Ok(Layer {
+                attention_norm: weights.norm(&format!("{name}.attention.norm"), HIDDEN)?,
+                qkv: weights.linear(&format!("{name}.attention.qkv"), 3 * HIDDEN, HIDDEN)?,
+                out: weights.linear(&format!("{name}.attention.out"), HIDDEN, HIDDEN)?,
+                mlp: Mlp::load(weights, &format!("{name}.mlp"))?,
+            })
+        });
+        Ok(Self {
+            conv1: weights.convolution("encoder.conv1", HIDDEN, 3, MEL_BANDS)?,
+            conv2: weights.convolution("encoder.conv2", HIDDEN, 3, HIDDEN)?,
+            position: weights.matrix("encoder.position", MAX_FRAMES, HIDDEN)?,
+            layers: layers.collect::<Result<_>>()?,
+            norm: weights.norm("encoder.norm", HIDDEN)?,
+        })
+    }
+
+    /// Encodes `mel` `[frames, 80]` to `[(frames + 1) / 2, 384]`.
+    ///
+    /// `each_layer` sees the hidden states that transformers lists as `hidden_states[1..]`: those after the layers 1 to
+    /// 3, and then the final result, which is layer 4 after the last norm.
+    pub fn run(&self, mel: &Matrix, cancel: &CancelToken, mut each_layer: impl FnMut(&Matrix)) -> Result<Matrix> {
+        let mut hidden = convolve(&self.conv1, mel, 1)?;
+        gelu(&mut hidden.data);
+        cancel.check()?;
+        let mut hidden = convolve(&self.conv2, &hidden, 2)?;
+        gelu(&mut hidden.data);
+        if hidden.rows > self.position.rows {
+            return Err(Error::internal(format!("{} encoder frames, at most {MAX_FRAMES} fit", hidden.rows)));
+        }
+        hidden.data.iter_mut().zip(&self.position.data).for_each(|(value, position)| *value += position);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let qkv = layer.qkv.apply(layer.attention_norm.apply(&hidden).view())?;
+            let mixed = self_attention(&qkv, cancel)?;
+            layer.out.add_to(&mut hidden, mixed.view())?;
+            cancel.check()?;
+            layer.mlp.add_to(&mut hidden)?;
+            cancel.check()?;
+            if index + 1 < self.layers.len() {
+                each_layer(&hidden);
+            }
+        }
+        let result = self.norm.apply(&hidden);
+        each_layer(&result);
+        Ok(result)
+    }
+}
+
+/// A convolution over time with 3 taps, one frame of zeros at both ends. Its windows are read in place, as overlapping rows.
+fn convolve(kernel: &Linear, input: &Matrix, stride: usize) -> Result<Matrix> {
+    let mut padded = Matrix::zeros(input.rows + 2, input.cols);
+    if let Some(middle) = padded.data.get_mut(input.cols..input.cols + input.data.len()) {
+        middle.copy_from_slice(&input.data);
+    }
+    let windows = View {
+        data: &padded.data,
+        rows: input.rows.div_ceil(stride),
+        cols: 3 * input.cols,
+        row_stride: stride * input.cols,
+        col_stride: 1,
+    };
+    kernel.apply(windows)
+}
+
+/// Softmax attention of every frame to every frame, on `[frames, q | k | v]`.
+fn self_attention(qkv: &Matrix, cancel: &CancelToken) -> Result<Matrix> {
+    let frames = qkv.rows;
+    let mut mixed = Matrix::zeros(frames, HIDDEN);
+    let scale = 1.0 / (HEAD as f32).sqrt();
+    for first in (0..frames).step_by(QUERY_ROWS) {
+        cancel.check()?;
+        let rows = QUERY_ROWS.min(frames - first);
+        let mut scores = Matrix::zeros(rows, frames);
+        for head in 0..HEADS {
+            let query = qkv.block(first, rows, head * HEAD, HEAD);
+            let key = qkv.block(0, frames, HIDDEN + head * HEAD, HEAD);
+            let value = qkv.block(0, frames, 2 * HIDDEN + head * HEAD, HEAD);
+            multiply(scores.view_mut(), query, key.transposed(), scale, false)?;
+            softmax_rows(&mut scores.data, frames);
+            multiply(mixed.block_mut(first, rows, head * HEAD, HEAD), scores.view(), value, 1.0, false)?;
+        }
+    }
+    Ok(mixed)
+}
