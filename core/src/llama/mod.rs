@@ -1,1 +1,25 @@
-//! llama.
+//! The language model: LLaMA with grouped-query attention, LoRA, soft tokens, label scoring and sampling.
+//!
+//! [`Llama`] holds the weights and is shared; a [`KvCache`] holds one sequence. A prompt is rows of the model's width:
+//! [`Llama::embed`] makes them of token ids, projectors make them of measurements, and [`Llama::prefill`] takes both
+//! alike. [`Llama::score`] gives label words their likelihoods, [`generate`] writes text.
+
+mod cache;
+mod config;
+mod generate;
+pub mod gguf;
+mod kernels;
+mod lora;
+mod model;
+mod sampler;
+mod score;
+mod tokenizer;
+
+pub use cache::KvCache;
+pub use config::LlamaConfig;
+pub use generate::{generate, Generation, StopReason};
+pub use kernels::WeightType;
+pub use lora::LoraWeights;
+pub use model::Llama;
+pub use sampler::{Sampler, SamplingOptions};
+pub use tokenizer::{StreamDecoder, Tokenizer};

@@ -1,0 +1,76 @@
+//! Keys and values of the tokens that a sequence has had so far.
+
+use super::config::LlamaConfig;
+
+/// A sequence's keys and values, in f32: `2 * layers * kv_width` floats a token (46 KB for the built-in model).
+///
+/// A clone is a copy of the memory: a prompt of 60 tokens takes 2.8 MB.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    width: usize,
+    len: usize,
+    layers: Vec<LayerCache>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct LayerCache {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl KvCache {
+    /// An empty cache for models with `config`'s extents.
+    pub fn new(config: &LlamaConfig) -> Self {
+        Self { width: config.kv_width(), len: 0, layers: vec![LayerCache::default(); config.layers] }
+    }
+
+    /// Tokens (and soft-token rows) held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets everything after the first `len` tokens; does nothing if there are no more than that.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        self.drop_pending();
+    }
+
+    pub(super) fn fits(&self, config: &LlamaConfig) -> bool {
+        self.width == config.kv_width() && self.layers.len() == config.layers
+    }
+
+    /// Keys and values of `layer`, each `[len, kv_width]`.
+    pub(super) fn layer(&self, layer: usize) -> (&[f32], &[f32]) {
+        let held = self.len * self.width;
+        self.layers
+            .get(layer)
+            .map_or((&[], &[]), |l| (l.keys.get(..held).unwrap_or_default(), l.values.get(..held).unwrap_or_default()))
+    }
+
+    /// Adds rows to `layer` that count once [`KvCache::commit`] is called.
+    pub(super) fn push_pending(&mut self, layer: usize, keys: &[f32], values: &[f32]) {
+        if let Some(layer) = self.layers.get_mut(layer) {
+            layer.keys.extend_from_slice(keys);
+            layer.values.extend_from_slice(values);
+        }
+    }
+
+    /// Counts `tokens` rows that were pushed to every layer.
+    pub(super) fn commit(&mut self, tokens: usize) {
+        self.len += tokens;
+    }
+
+    /// Forgets rows that were pushed and not committed.
+    pub(super) fn drop_pending(&mut self) {
+        let held = self.len * self.width;
+        for layer in &mut self.layers {
+            layer.keys.truncate(held);
+            layer.values.truncate(held);
+        }
+    }
+}

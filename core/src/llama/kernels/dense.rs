@@ -1,0 +1,154 @@
+//! The f32 loops of a transformer layer: dot products, attention of one row, normalisation, activation.
+
+use super::Isa;
+
+/// Runs a loop compiled for the CPU: `$body` is `#[inline(always)]` and takes `const FMA: bool`.
+macro_rules! dispatch {
+    ($isa:expr, $body:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn wide($($arg: $ty),*) $(-> $ret)? {
+            $body::<true>($($arg),*)
+        }
+        match $isa {
+            Isa::Portable => $body::<false>($($arg),*),
+            // SAFETY: `Isa::Avx2` is made by `Isa::detect` only, which found the features that `wide` is compiled for.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { wide($($arg),*) },
+        }
+    }};
+}
+
+#[inline(always)]
+fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    // Without the instruction `mul_add` is a slow library call.
+    if FMA {
+        a.mul_add(b, c)
+    } else {
+        a * b + c
+    }
+}
+
+#[inline(always)]
+fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            lanes[i] = fused::<FMA>(a[i], b[i], lanes[i]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// The sum of products of two slices of equal length.
+pub fn dot(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
+    dispatch!(isa, dot_body(a: &[f32], b: &[f32]) -> f32)
+}
+
+/// `x += y`.
+pub fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+#[inline(always)]
+fn rms_norm_body<const FMA: bool>(rows: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+        let mean = dot_body::<FMA>(row, row) / row.len() as f32;
+        let scale = 1.0 / (mean + eps).sqrt();
+        for ((o, x), w) in out.iter_mut().zip(row).zip(weight) {
+            *o = w * (x * scale);
+        }
+    }
+}
+
+/// Root-mean-square normalisation of each row of `rows` `[n, weight.len()]` into `out`.
+pub fn rms_norm(isa: Isa, rows: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    dispatch!(isa, rms_norm_body(rows: &[f32], weight: &[f32], eps: f32, out: &mut [f32]));
+}
+
+/// `gate = silu(gate) * up`, element by element.
+pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
+    for (g, u) in gate.iter_mut().zip(up) {
+        *g = *g / (1.0 + (-*g).exp()) * u;
+    }
+}
+
+/// Softmax in place; an empty slice stays empty.
+fn softmax(x: &mut [f32]) {
+    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for v in x.iter_mut() {
+        *v = (*v - max).exp();
+        sum += *v;
+    }
+    let scale = 1.0 / sum;
+    x.iter_mut().for_each(|v| *v *= scale);
+}
+
+/// The extents that attention needs.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+}
+
+/// Keys and values of one stretch of tokens, each `[tokens, kv_heads * head_dim]`.
+type KeysValues<'a> = (&'a [f32], &'a [f32]);
+
+#[inline(always)]
+fn attend_body<const FMA: bool>(
+    shape: AttentionShape,
+    q: &[f32],
+    stretches: [KeysValues<'_>; 2],
+    weights: &mut Vec<f32>,
+    out: &mut [f32],
+) {
+    let AttentionShape { heads, kv_heads, head_dim } = shape;
+    let (width, group) = (kv_heads * head_dim, heads / kv_heads);
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    for (head, (q, out)) in q.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).enumerate() {
+        let column = head / group * head_dim;
+        weights.clear();
+        for (keys, _) in stretches {
+            weights.extend(keys.chunks_exact(width).map(|k| scale * dot_body::<FMA>(q, &k[column..column + head_dim])));
+        }
+        softmax(weights);
+        out.fill(0.0);
+        let values = stretches.iter().flat_map(|(_, values)| values.chunks_exact(width));
+        for (&w, v) in weights.iter().zip(values) {
+            for (o, v) in out.iter_mut().zip(&v[column..column + head_dim]) {
+                *o = fused::<FMA>(w, *v, *o);
+            }
+        }
+    }
+}
+
+/// Attention of one row: queries `q` `[heads * head_dim]` over the shared prefix's keys and values and then its own
+/// sequence's, into `out` like `q`. `weights` is scratch.
+pub fn attend_row(
+    isa: Isa,
+    shape: AttentionShape,
+    q: &[f32],
+    stretches: [(&[f32], &[f32]); 2],
+    weights: &mut Vec<f32>,
+    out: &mut [f32],
+) {
+    dispatch!(
+        isa,
+        attend_body(
+            shape: AttentionShape,
+            q: &[f32],
+            stretches: [(&[f32], &[f32]); 2],
+            weights: &mut Vec<f32>,
+            out: &mut [f32]
+        )
+    );
+}

@@ -1,0 +1,158 @@
+//! `X W^T` for packed weights: the decode path by row, the prefill path by panel.
+
+use std::cell::RefCell;
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use super::{blocks, Isa, WeightType};
+use crate::cancel::CancelToken;
+
+/// Weight rows unpacked at a time: a panel of 576 or 1536 columns stays in the second-level cache.
+const PANEL_ROWS: usize = 64;
+/// Weight rows per task on the decode path.
+const DECODE_ROWS: usize = 96;
+
+thread_local! {
+    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A weight matrix `[rows, columns]` as it lies in the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    /// Its bytes, row after row.
+    pub bytes: &'a [u8],
+    /// The storage type.
+    pub kind: WeightType,
+    /// Output width.
+    pub rows: usize,
+    /// Input width.
+    pub columns: usize,
+}
+
+impl<'a> Weights<'a> {
+    fn row_bytes(&self) -> usize {
+        self.columns / self.kind.block_len() * self.kind.block_bytes()
+    }
+
+    fn rows_from(&self, first: usize, count: usize) -> &'a [u8] {
+        let size = self.row_bytes();
+        self.bytes.get(first * size..(first + count) * size).unwrap_or_default()
+    }
+
+    /// Unpacks `out.len() / columns` rows from `first` on.
+    pub fn unpack_rows(&self, isa: Isa, first: usize, out: &mut [f32]) {
+        let bytes = self.rows_from(first, out.len() / self.columns.max(1));
+        match isa {
+            Isa::Portable => blocks::unpack(self.kind, bytes, out),
+            // SAFETY: `Isa::Avx2` is made by `Isa::detect` only, which found the features this is compiled for.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { super::avx2::unpack(self.kind, bytes, out) },
+        }
+    }
+
+    fn dot_row(&self, isa: Isa, row: usize, x: &[f32], sums: &[f32], scratch: &mut Vec<f32>) -> f32 {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx2 {
+            // SAFETY: as in `unpack_rows`.
+            let packed = unsafe { super::avx2::dot_packed(self.kind, self.rows_from(row, 1), x, sums) };
+            if let Some(y) = packed {
+                return y;
+            }
+        }
+        scratch.resize(self.columns, 0.0);
+        self.unpack_rows(isa, row, scratch);
+        super::dot(isa, scratch, x)
+    }
+}
+
+/// `out[i] = x weights[i]^T`, each `[n, weights[i].rows]`, for one input `x` `[n, columns]` of all of them.
+///
+/// Stops early, leaving `out` unspecified, once `cancel` is cancelled: the caller checks.
+pub fn matmul<const W: usize>(
+    isa: Isa,
+    x: &[f32],
+    n: usize,
+    weights: [Weights<'_>; W],
+    out: [&mut [f32]; W],
+    cancel: &CancelToken,
+) {
+    if n == 1 {
+        decode(isa, x, weights, out, cancel);
+    } else if n > 1 {
+        for (weights, out) in weights.iter().zip(out) {
+            panels(isa, x, n, weights, out, cancel);
+        }
+    }
+}
+
+fn decode<const W: usize>(isa: Isa, x: &[f32], weights: [Weights<'_>; W], out: [&mut [f32]; W], cancel: &CancelToken) {
+    let sums: Vec<f32> = x.chunks(32).map(|block| block.iter().sum()).collect();
+    let tasks: Vec<_> = weights
+        .iter()
+        .zip(out)
+        .flat_map(|(w, out)| out.chunks_mut(DECODE_ROWS).enumerate().map(move |(i, out)| (w, i * DECODE_ROWS, out)))
+        .collect();
+    tasks.into_par_iter().for_each(|(w, first, out)| {
+        if cancel.is_cancelled() {
+            return;
+        }
+        PANEL.with_borrow_mut(|scratch| {
+            for (i, y) in out.iter_mut().enumerate() {
+                *y = w.dot_row(isa, first + i, x, &sums, scratch);
+            }
+        });
+    });
+}
+
+fn panels(isa: Isa, x: &[f32], n: usize, weights: &Weights<'_>, out: &mut [f32], cancel: &CancelToken) {
+    let (rows, columns) = (weights.rows, weights.columns);
+    if rows == 0 || columns == 0 || x.len() != n * columns || out.len() != n * rows {
+        debug_assert!(false, "matmul extents do not agree");
+        return;
+    }
+    // Tasks write whole panels of the transpose, which are contiguous; one pass at the end turns it.
+    let mut turned = vec![0f32; n * rows];
+    turned.par_chunks_mut(PANEL_ROWS * n).enumerate().for_each(|(panel, turned)| {
+        if cancel.is_cancelled() {
+            return;
+        }
+        let count = turned.len() / n;
+        PANEL.with_borrow_mut(|scratch| {
+            scratch.resize(PANEL_ROWS.max(count) * columns, 0.0);
+            let Some(unpacked) = scratch.get_mut(..count * columns) else { return };
+            weights.unpack_rows(isa, panel * PANEL_ROWS, unpacked);
+            // SAFETY: the destination is `turned`, `[count, n]` row-major, exactly `count * n` long; the left factor
+            // is `x` `[n, columns]` (length checked above) and the right one the transpose of `unpacked`
+            // `[count, columns]`, both in bounds for the strides given. None of them overlap.
+            unsafe {
+                gemm::gemm(
+                    n,
+                    count,
+                    columns,
+                    turned.as_mut_ptr(),
+                    n as isize,
+                    1,
+                    false,
+                    x.as_ptr(),
+                    1,
+                    columns as isize,
+                    unpacked.as_ptr(),
+                    columns as isize,
+                    1,
+                    0.0,
+                    1.0,
+                    false,
+                    false,
+                    false,
+                    Parallelism::None,
+                );
+            }
+        });
+    });
+    for (i, row) in out.chunks_exact_mut(rows).enumerate() {
+        for (o, column) in row.iter_mut().zip(turned.chunks_exact(n)) {
+            *o = column[i];
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The transformer: embedding rows in, logits out.
+//!
+//! Follows Touvron et al. 2023 and `modeling_llama.py` of transformers 4.57. Query and key rows of a LLaMA GGUF file
+//! are stored pair by pair, so positions rotate neighbouring values; the result is that of the rotate-half form.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::cache::KvCache;
+use super::config::LlamaConfig;
+use super::gguf::{Gguf, MappedFile};
+use super::kernels::{self, Isa, WeightType, Weights};
+use super::lora::{Adapter, LoraWeights};
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+
+/// Rows that one pass takes; a longer prompt goes in several, which bounds the memory of activations.
+const PASS_ROWS: usize = 256;
+
+/// A LLaMA model: weights mapped from a GGUF file and never changed, plus an optional adapter.
+///
+/// Shared between threads by reference; what a sequence needs of its own is in its [`KvCache`].
+#[derive(Debug)]
+pub struct Llama {
+    config: LlamaConfig,
+    file: MappedFile,
+    isa: Isa,
+    embedding: Matrix,
+    head: Matrix,
+    norm: Vec<f32>,
+    layers: Vec<Layer>,
+    lora: Option<LoraWeights>,
+}
+
+/// A weight matrix's place in the file.
+#[derive(Debug, Clone)]
+struct Matrix {
+    bytes: std::ops::Range<usize>,
+    kind: WeightType,
+    rows: usize,
+    columns: usize,
+}
+
+#[derive(Debug)]
+struct Layer {
+    attention_norm: Vec<f32>,
+    q: Matrix,
+    k: Matrix,
+    v: Matrix,
+    o: Matrix,
+    mlp_norm: Vec<f32>,
+    gate: Matrix,
+    up: Matrix,
+    down: Matrix,
+}
+
+/// Called with a layer's number and its output rows `[n, hidden]`.
+pub(super) type Observer<'a> = &'a mut dyn FnMut(usize, &[f32]);
+
+impl Llama {
+    /// Maps `path` and finds its tensors; weights are read when they are first used.
+    ///
+    /// # Errors
+    /// `not_found` without a file; `pack_invalid`, naming file and key or tensor, if it is no LLaMA GGUF file, is
+    /// damaged or cut short, or holds a storage type that is not supported.
+    pub fn from_gguf(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load(&Gguf::open(path.as_ref())?)
+    }
+
+    /// As [`Llama::from_gguf`], of a file that is already open (its tokenizer needs it too).
+    pub fn load(gguf: &Gguf) -> Result<Self> {
+        let config = LlamaConfig::from_gguf(gguf)?;
+        let isa = Isa::detect();
+        let embedding = matrix(gguf, "token_embd.weight", config.vocab, config.hidden)?;
+        let head = match gguf.find_tensor("output.weight") {
+            Some(_) => matrix(gguf, "output.weight", config.vocab, config.hidden)?,
+            None => embedding.clone(),
+        };
+        let layers = (0..config.layers).map(|i| layer(gguf, &config, i)).collect::<Result<_>>()?;
+        let norm = vector(gguf, "output_norm.weight", config.hidden)?;
+        Ok(Self { config, file: gguf.file().clone(), isa, embedding, head, norm, layers, lora: None })
+    }
+
+    /// The model's extents.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// Sets or removes the adapter. Caches filled before do not belong to the changed model.
+    ///
+    /// # Errors
+    /// `pack_invalid` if the adapter was made for a model of other extents.
+    pub fn set_lora(&mut self, lora: Option<LoraWeights>) -> Result<()> {
+        if lora.as_ref().is_some_and(|l| !l.fits(&self.config)) {
+            return Err(Error::pack("the adapter was made for a language model of other extents"));
+        }
+        self.lora = lora;
+        Ok(())
+    }
+
+    /// The embedding rows of `ids`, `[ids.len(), hidden]`.
+    ///
+    /// # Errors
+    /// `invalid_argument` for an id outside of the vocabulary.
+    pub fn embed(&self, ids: &[u32]) -> Result<Vec<f32>> {
+        let mut rows = vec![0f32; ids.len() * self.config.hidden];
+        for (&id, row) in ids.iter().zip(rows.chunks_exact_mut(self.config.hidden)) {
+            if id as usize >= self.config.vocab {
+                return Err(Error::invalid_argument(format!(
+                    "token id {id} is outside of the vocabulary of {}; encode text with this model's own tokenizer",
+                    self.config.vocab
+                )));
+            }
+            self.weights(&self.embedding).unpack_rows(self.isa, id as usize, row);
+        }
+        Ok(rows)
+    }
+
+    /// Runs `rows` `[n, hidden]` (embedded tokens and soft tokens, mixed) through the model after what `cache` holds,
+    /// adds them to it, and gives the logits `[vocab]` of the last one. An error leaves `cache` as it was.
+    ///
+    /// # Errors
+    /// `invalid_argument` if `rows` is empty, not a whole number of rows, or more than the context has room for;
+    /// `cancelled`.
+    pub fn prefill(&self, rows: &[f32], cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
+        self.prefill_observed(rows, cache, cancel, &mut |_, _| ())
+    }
+
+    /// As [`Llama::prefill`]; `observe` sees every layer's number and output rows `[n, hidden]`, pass by pass.
+    pub fn prefill_observed(
+        &self,
+        rows: &[f32],
+        cache: &mut KvCache,
+        cancel: &CancelToken,
+        observe: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<Vec<f32>> {
+        let hidden = self.config.hidden;
+        if rows.is_empty() || rows.len() % hidden != 0 {
+            return Err(Error::invalid_argument(format!(
+                "prefill got {} floats, expected one or more rows of {hidden}",
+                rows.len()
+            )));
+        }
+        self.check_room(cache, rows.len() / hidden)?;
+        let before = cache.len();
+        let mut last = Vec::new();
+        for pass in rows.chunks(PASS_ROWS * hidden) {
+            match self.append(pass, cache, cancel, observe) {
+                Ok(row) => last = row,
+                Err(e) => {
+                    cache.truncate(before);
+                    return Err(e);
+                }
+            }
+        }
+        let logits = self.logits(&last, cancel);
+        if logits.is_err() {
+            cache.truncate(before);
+        }
+        logits
+    }
+
+    /// One decoding step: token `id` after what `cache` holds; gives the logits `[vocab]` of the next token.
+    ///
+    /// # Errors
+    /// `invalid_argument` for an id outside of the vocabulary or a full context; `cancelled`.
+    pub fn decode(&self, id: u32, cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
+        let row = self.embed(&[id])?;
+        self.prefill(&row, cache, cancel)
+    }
+
+    /// One pass; the last row's output, before the final norm.
+    fn append(
+        &self,
+        rows: &[f32],
+        cache: &mut KvCache,
+        cancel: &CancelToken,
+        observe: Observer<'_>,
+    ) -> Result<Vec<f32>> {
+        let n = rows.len() / self.config.hidden;
+        cache.drop_pending();
+        let mut x = rows.to_vec();
+        for index in 0..self.layers.len() {
+            let (keys, values) = self.layer_forward(index, &mut x, cache, &[n], cancel)?;
+            cache.push_pending(index, &keys, &values);
+            observe(index, &x);
+        }
+        cancel.check()?;
+        cache.commit(n);
+        Ok(x.split_off((n - 1) * self.config.hidden))
+    }
+
+    /// Runs sequences that each continue what `cache` holds, side by side: `x` `[sum of lengths, hidden]`. The cache is
+    /// not changed.
+    pub(super) fn continue_side_by_side(
+        &self,
+        mut x: Vec<f32>,
+        cache: &KvCache,
+        lengths: &[usize],
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
+        for index in 0..self.layers.len() {
+            self.layer_forward(index, &mut x, cache, lengths, cancel)?;
+        }
+        Ok(x)
+    }
+
+    /// The final norm and the output head: logits `[n, vocab]` of layer outputs `x` `[n, hidden]`.
+    pub(super) fn logits(&self, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        let n = x.len() / self.config.hidden;
+        let mut normed = vec![0f32; x.len()];
+        kernels::rms_norm(self.isa, x, &self.norm, self.config.norm_eps, &mut normed);
+        let mut logits = vec![0f32; n * self.config.vocab];
+        kernels::matmul(self.isa, &normed, n, [self.weights(&self.head)], [&mut logits], cancel);
+        cancel.check()?;
+        Ok(logits)
+    }
+
+    pub(super) fn check_room(&self, cache: &KvCache, more: usize) -> Result<()> {
+        if !cache.fits(&self.config) {
+            return Err(Error::invalid_argument("the KV cache was made for a language model of other extents"));
+        }
+        let total = cache.len().saturating_add(more);
+        if total > self.config.context {
+            return Err(Error::invalid_argument(format!(
+                "{total} tokens do not fit the model's context of {}; shorten the prompt or the transcript",
+                self.config.context
+            )));
+        }
+        Ok(())
+    }
+
+    /// One layer over sequences of `lengths` that each continue `cache`; gives the new keys and values.
+    fn layer_forward(
+        &self,
+        index: usize,
+        x: &mut [f32],
+        cache: &KvCache,
+        lengths: &[usize],
+        cancel: &CancelToken,
+    ) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (config, isa) = (&self.config, self.isa);
+        let Some(layer) = self.layers.get(index) else { return Err(Error::internal("no such layer")) };
+        let n = x.len() / config.hidden;
+        let mut normed = vec![0f32; x.len()];
+        kernels::rms_norm(isa, x, &layer.attention_norm, config.norm_eps, &mut normed);
+        let mut q = vec![0f32; n * config.q_width()];
+        let mut k = vec![0f32; n * config.kv_width()];
+        let mut v = vec![0f32; n * config.kv_width()];
+        let projections = [&layer.q, &layer.k, &layer.v].map(|m| self.weights(m));
+        kernels::matmul(isa, &normed, n, projections, [&mut q, &mut k, &mut v], cancel);
+        if let Some(lora) = self.lora.as_ref().and_then(|l| l.layer(index)) {
+            self.adapt(lora.q.as_ref(), &normed, &mut q);
+            self.adapt(lora.v.as_ref(), &normed, &mut v);
+        }
+        self.rotate(&mut q, cache.len(), lengths);
+        self.rotate(&mut k, cache.len(), lengths);
+
+        let mut attended = vec![0f32; q.len()];
+        self.attend(&q, cache.layer(index), (&k, &v), lengths, &mut attended, cancel);
+        kernels::matmul(isa, &attended, n, [self.weights(&layer.o)], [&mut normed], cancel);
+        kernels::add(x, &normed);
+
+        kernels::rms_norm(isa, x, &layer.mlp_norm, config.norm_eps, &mut normed);
+        let mut gate = vec![0f32; n * config.intermediate];
+        let mut up = vec![0f32; n * config.intermediate];
+        let projections = [&layer.gate, &layer.up].map(|m| self.weights(m));
+        kernels::matmul(isa, &normed, n, projections, [&mut gate, &mut up], cancel);
+        kernels::silu_mul(&mut gate, &up);
+        kernels::matmul(isa, &gate, n, [self.weights(&layer.down)], [&mut normed], cancel);
+        kernels::add(x, &normed);
+        cancel.check()?;
+        Ok((k, v))
+    }
+
+    /// Causal attention: a row sees the cache and the rows of its own sequence up to itself.
+    fn attend(
+        &self,
+        q: &[f32],
+        prefix: (&[f32], &[f32]),
+        own: (&[f32], &[f32]),
+        lengths: &[usize],
+        out: &mut [f32],
+        cancel: &CancelToken,
+    ) {
+        let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
+        let mut starts = Vec::with_capacity(out.len() / q_width);
+        let mut first = 0;
+        for &length in lengths {
+            starts.extend(std::iter::repeat_n(first, length));
+            first += length;
+        }
+        let row = |weights: &mut Vec<f32>, (i, ((out, q), start)): (usize, ((&mut [f32], &[f32]), usize))| {
+            let seen = start * kv_width..(i + 1) * kv_width;
+            let own = (own.0.get(seen.clone()).unwrap_or_default(), own.1.get(seen).unwrap_or_default());
+            if !cancel.is_cancelled() {
+                kernels::attend_row(self.isa, self.config.attention(), q, [prefix, own], weights, out);
+            }
+        };
+        if starts.len() == 1 {
+            row(&mut Vec::new(), (0, ((out, q), 0)));
+        } else {
+            out.par_chunks_exact_mut(q_width)
+                .zip(q.par_chunks_exact(q_width))
+                .zip(starts.into_par_iter())
+                .enumerate()
+                .for_each_init(Vec::new, row);
+        }
+    }
+
+    /// Adds `B (A x)` for each row of `x`.
+    fn adapt(&self, adapter: Option<&Adapter>, x: &[f32], y: &mut [f32]) {
+        let Some(Adapter { a, b, rank }) = adapter else { return };
+        let hidden = self.config.hidden;
+        let out = b.len() / rank;
+        let mut low = vec![0f32; *rank];
+        for (x, y) in x.chunks_exact(hidden).zip(y.chunks_exact_mut(out)) {
+            for (low, a) in low.iter_mut().zip(a.chunks_exact(hidden)) {
+                *low = kernels::dot(self.isa, a, x);
+            }
+            for (y, b) in y.iter_mut().zip(b.chunks_exact(*rank)) {
+                *y += b.iter().zip(&low).map(|(b, low)| b * low).sum::<f32>();
+            }
+        }
+    }
+
+    /// Rotary position embedding (Su et al. 2021) of all heads in `rows`, whose sequences start at position `start`.
+    fn rotate(&self, rows: &mut [f32], start: usize, lengths: &[usize]) {
+        let head_dim = self.config.head_dim;
+        let width = rows.len() / lengths.iter().sum::<usize>().max(1);
+        if width == 0 {
+            return;
+        }
+        let positions = lengths.iter().flat_map(|&n| start..start + n);
+        let mut turns = vec![(0f32, 0f32); head_dim / 2];
+        for (row, position) in rows.chunks_exact_mut(width).zip(positions) {
+            for (i, turn) in turns.iter_mut().enumerate() {
+                let frequency = 1.0 / self.config.rope_theta.powf((2 * i) as f32 / head_dim as f32);
+                *turn = (position as f32 * frequency).sin_cos();
+            }
+            for head in row.chunks_exact_mut(head_dim) {
+                for (pair, &(sin, cos)) in head.as_chunks_mut::<2>().0.iter_mut().zip(&turns) {
+                    let [x, y] = *pair;
+                    *pair = [x * cos - y * sin, x * sin + y * cos];
+                }
+            }
+        }
+    }
+
+    fn weights(&self, matrix: &Matrix) -> Weights<'_> {
+        Weights {
+            bytes: self.file.bytes().get(matrix.bytes.clone()).unwrap_or_default(),
+            kind: matrix.kind,
+            rows: matrix.rows,
+            columns: matrix.columns,
+        }
+    }
+}
+
+fn layer(gguf: &Gguf, config: &LlamaConfig, index: usize) -> Result<Layer> {
+    let (hidden, wide) = (config.hidden, config.intermediate);
+    let (q_width, kv_width) = (config.q_width(), config.kv_width());
+    let matrix = |name: &str, rows, columns| matrix(gguf, &format!("blk.{index}.{name}.weight"), rows, columns);
+    let vector = |name: &str| vector(gguf, &format!("blk.{index}.{name}.weight"), hidden);
+    Ok(Layer {
+        attention_norm: vector("attn_norm")?,
+        q: matrix("attn_q", q_width, hidden)?,
+        k: matrix("attn_k", kv_width, hidden)?,
+        v: matrix("attn_v", kv_width, hidden)?,
+        o: matrix("attn_output", hidden, q_width)?,
+        mlp_norm: vector("ffn_norm")?,
+        gate: matrix("ffn_gate", wide, hidden)?,
+        up: matrix("ffn_up", wide, hidden)?,
+        down: matrix("ffn_down", hidden, wide)?,
+    })
+}
+
+fn matrix(gguf: &Gguf, name: &str, rows: usize, columns: usize) -> Result<Matrix> {
+    let info = gguf.tensor(name)?;
+    if info.shape != [columns, rows] {
+        return Err(Error::pack(format!(
+            "{}: tensor {name:?} is {:?}, expected [{columns}, {rows}]; the file is damaged or another model's",
+            gguf.path().display(),
+            info.shape
+        )));
+    }
+    Ok(Matrix { bytes: info.bytes.clone(), kind: info.kind, rows, columns })
+}
+
+fn vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>> {
+    let info = gguf.tensor(name)?;
+    if info.shape != [len] {
+        return Err(Error::pack(format!(
+            "{}: tensor {name:?} is {:?}, expected [{len}]; the file is damaged or another model's",
+            gguf.path().display(),
+            info.shape
+        )));
+    }
+    let bytes = gguf.file().bytes().get(info.bytes.clone()).unwrap_or_default();
+    let mut out = vec![0f32; len];
+    Weights { bytes, kind: info.kind, rows: 1, columns: len }.unpack_rows(Isa::Portable, 0, &mut out);
+    Ok(out)
+}
