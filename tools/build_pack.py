@@ -69,6 +69,34 @@ def provenance(sources: dict) -> dict[str, tuple[str, str]]:
     }
 
 
+def described(prompt: dict) -> dict:
+    """The part of the manifest that training decides: labels, adapter, features and prompt."""
+
+    def task(name: str) -> dict:
+        tag, _, question = prompt["questions"][name].partition(" ")
+        return {"tag": tag, "question": question, "lead_in": prompt["lead_in"][name], "label_only": bool(prompt["after_label"][name])}
+
+    return {
+        "labels": prompt["labels"],
+        "llm": {
+            "weights": "llm.gguf",
+            "adapter": "adapter.safetensors",
+            "lora_rank": prompt["lora"]["rank"],
+            "lora_alpha": prompt["lora"]["alpha"],
+        },
+        "features": [{"name": name, "width": spec["input"], "tokens": spec["tokens"]} for name, spec in prompt["projectors"].items()],
+        "prompt": {
+            "template": "".join(prompt["segments"]) + "{words}" + prompt["question_segment"].replace("{question}", "{request}"),
+            "words": prompt["transcript_segment"],
+            "choose": prompt["labels_clause"],
+            "label_prefix": prompt["label_prefix"],
+            "answer_end": prompt["end"],
+            "emotion": task("emotion"),
+            "reason": task("reason"),
+        },
+    }
+
+
 def link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
     try:
         os.link(source, target)
@@ -107,6 +135,7 @@ def build(pack: pathlib.Path, stamp: str) -> None:
         "format_version": FORMAT_VERSION,
         "name": NAME,
         **json.loads((MINI / "model.json").read_text()),
+        **described(json.loads((MINI / "prompt.json").read_text())),
         "files": files,
     }
     (part / "pack.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")

@@ -4,13 +4,15 @@ use crate::error::{Error, Result};
 use crate::pack::{PromptSpec, TaskPrompt};
 
 /// What is asked of the model.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Task {
     /// The label alone.
     #[default]
     Emotion,
     /// The label and what shows it.
     Reason,
+    /// Whatever the caller's own question asks for, without a tag.
+    Free,
 }
 
 impl Task {
@@ -51,7 +53,7 @@ pub enum Segment {
 #[derive(Debug, Clone, Copy)]
 pub struct PromptParts<'a> {
     /// Which task's tag and question are used.
-    pub task: &'a Task,
+    pub task: Task,
     /// The caller's question; None for the task's own.
     pub question: Option<&'a str>,
     /// What the person says.
@@ -60,21 +62,22 @@ pub struct PromptParts<'a> {
     pub labels: Option<&'a [String]>,
 }
 
-/// The task's part of the pack's prompt.
-pub fn task_prompt<'a>(spec: &'a PromptSpec, task: &Task) -> &'a TaskPrompt {
+/// The task's part of the pack's prompt. A free question is answered as [`Task::Reason`] is.
+pub fn task_prompt(spec: &PromptSpec, task: Task) -> &TaskPrompt {
     match task {
         Task::Emotion => &spec.emotion,
-        Task::Reason => &spec.reason,
+        Task::Reason | Task::Free => &spec.reason,
     }
 }
 
 /// Fills the pack's template.
 pub fn segments(spec: &PromptSpec, parts: PromptParts<'_>) -> Vec<Segment> {
     let task = task_prompt(spec, parts.task);
+    let tag = if parts.task == Task::Free { "" } else { task.tag.as_str() };
     let question = parts.question.filter(|text| !text.trim().is_empty()).map_or_else(|| task.question.clone(), plain);
     let mut request = question;
-    if !task.tag.is_empty() {
-        request = format!("{} {request}", task.tag);
+    if !tag.is_empty() {
+        request = format!("{tag} {request}");
     }
     if let Some(labels) = parts.labels {
         let labels: Vec<String> = labels.iter().map(|label| plain(label)).collect();
@@ -123,12 +126,13 @@ mod tests {
             tag: tag.into(),
             question: question.into(),
             lead_in: String::new(),
-            after_label: String::new(),
+            label_only: true,
         };
         PromptSpec {
             template: "<|s|>Face:{face}{time} Voice:{voice}\n{words}{request}<|e|>".into(),
             words: "Says: \"{transcript}\"\n".into(),
             choose: " Choose from: {labels}.".into(),
+            label_prefix: " ".into(),
             answer_end: "<|e|>".into(),
             emotion: task("[emotion]", "Which?"),
             reason: task("", "Why?"),
@@ -136,7 +140,7 @@ mod tests {
     }
 
     fn fill(question: Option<&str>, transcript: Option<&str>, labels: Option<&[String]>) -> Vec<Segment> {
-        segments(&spec(), PromptParts { task: &Task::Emotion, question, transcript, labels })
+        segments(&spec(), PromptParts { task: Task::Emotion, question, transcript, labels })
     }
 
     #[test]

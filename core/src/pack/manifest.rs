@@ -78,6 +78,8 @@ pub struct PromptSpec {
     pub words: String,
     /// What is added to a question when the caller chose the labels; `{labels}` stands for them, joined by commas.
     pub choose: String,
+    /// Stands between the lead-in and a label word, so that the word is tokenized as it was in training.
+    pub label_prefix: String,
     /// Special token that ends an answer.
     pub answer_end: String,
     /// `emotion`: the label alone.
@@ -95,8 +97,8 @@ pub struct TaskPrompt {
     pub question: String,
     /// How the answer begins, up to the label word. Empty: the answer begins with the label.
     pub lead_in: String,
-    /// What follows the label before the model goes on. Empty: the model goes on by itself.
-    pub after_label: String,
+    /// Whether the label is the whole answer. Otherwise the model goes on after it.
+    pub label_only: bool,
 }
 
 impl Manifest {

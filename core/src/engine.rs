@@ -1,0 +1,178 @@
+//! The engine: the stages, strung together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::analysis::{Analysis, AnalysisNote, ModelInfo, Timings};
+use crate::cancel::CancelToken;
+use crate::error::Result;
+use crate::face::FramePick;
+use crate::media::{self, Sampling};
+use crate::pack::{find, Pack, PackRef};
+use crate::perceive::{Observation, Perception};
+use crate::request::{check_text, Question, Request, Transcript};
+use crate::respond::{milliseconds, Responder};
+
+/// How an engine is opened.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Where packs are looked for by name, first come first served.
+    pub search: Vec<PathBuf>,
+    /// Whether every file's SHA-256 is compared with the manifest while the pack loads. Default true.
+    pub verify: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { search: Vec::new(), verify: true }
+    }
+}
+
+/// What an analysis reports while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'a> {
+    /// A stage begins: `decode`, `observe` or `respond`.
+    Stage(&'static str),
+    /// A piece of the answer.
+    Text(&'a str),
+}
+
+/// A loaded model. Clones share the weights; every method may be called from many threads at once.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    pack: Pack,
+    perception: Perception,
+    responder: Responder,
+}
+
+impl Engine {
+    /// Opens the pack that `wanted` names and loads its models.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such pack; `pack_invalid` naming the file that is missing, damaged or of another version.
+    pub fn open(wanted: &PackRef, options: &EngineOptions) -> Result<Self> {
+        let pack = find(wanted, &options.search)?;
+        let (verified, (perception, responder)) = rayon::join(
+            || if options.verify { pack.verify() } else { Ok(()) },
+            || rayon::join(|| Perception::open(&pack), || Responder::open(&pack)),
+        );
+        verified?;
+        let (perception, responder) = (perception?, responder?);
+        Ok(Self(Arc::new(Inner { pack, perception, responder })))
+    }
+
+    /// The pack that was opened.
+    pub fn pack(&self) -> &Pack {
+        &self.0.pack
+    }
+
+    /// Analyses one clip. `on_event` is called on this thread.
+    ///
+    /// # Errors
+    /// What [`media::decode`] and [`Responder::respond`] say. A missing face, voice or stream is a note in the result.
+    pub fn analyze(
+        &self,
+        request: &Request,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Analysis> {
+        let began = Instant::now();
+        let (observation, decode_ms) = self.observe(request, cancel, on_event)?;
+        let mut analysis = self.answer(&observation, &request.question, cancel, on_event)?;
+        analysis.timings_ms.decode = decode_ms;
+        analysis.timings_ms.total = milliseconds(began);
+        Ok(analysis)
+    }
+
+    /// The first half of [`Engine::analyze`]: decodes the clip and reads face, voice and words. Also gives the milliseconds
+    /// of decoding.
+    ///
+    /// # Errors
+    /// As [`Engine::analyze`].
+    pub fn observe(
+        &self,
+        request: &Request,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(Observation, f64)> {
+        request.question.validate()?;
+        if let Transcript::Text(text) = &request.transcript {
+            check_text("transcript", Some(text))?;
+        }
+        on_event(Event::Stage("decode"));
+        let began = Instant::now();
+        let sampling = Sampling { pick: media_pick(request.frame), ..Sampling::default() };
+        let clip = media::decode(&request.source, &sampling, &request.limits, cancel)?;
+        let decode_ms = milliseconds(began);
+        on_event(Event::Stage("observe"));
+        let observation = self.0.perception.observe(&clip, request.frame, &request.transcript, cancel)?;
+        Ok((observation, decode_ms))
+    }
+
+    /// The second half of [`Engine::analyze`]: asks the language model about what was observed.
+    ///
+    /// # Errors
+    /// As [`Engine::analyze`].
+    pub fn answer(
+        &self,
+        observation: &Observation,
+        question: &Question,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Analysis> {
+        on_event(Event::Stage("respond"));
+        let began = Instant::now();
+        let response = self.0.responder.respond(
+            &observation.features,
+            observation.transcript.as_deref(),
+            question,
+            cancel,
+            &mut |piece| on_event(Event::Text(piece)),
+        )?;
+        let mut notes = observation.notes.clone();
+        if response.cut {
+            notes.push(AnalysisNote::new("answer_cut", "the answer ended at max_new_tokens; raise it for the rest"));
+        }
+        let manifest = self.0.pack.manifest();
+        let confidence = response.probabilities.get(&response.emotion).copied().unwrap_or(0.0);
+        Ok(Analysis {
+            response: response.text,
+            emotion: response.emotion,
+            confidence,
+            probabilities: response.probabilities,
+            explanation: response.explanation,
+            transcript: observation.transcript.clone(),
+            language: observation.language.clone(),
+            faces: observation.faces.clone(),
+            frame: observation.frame.clone(),
+            cues: observation.cues.clone(),
+            usage: response.usage,
+            timings_ms: Timings {
+                decode: 0.0,
+                preprocess: observation.face_ms,
+                encode: observation.voice_ms,
+                prefill: response.prefill_ms,
+                generate: response.generate_ms,
+                total: milliseconds(began),
+            },
+            model: ModelInfo {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                digest: self.0.pack.digest().to_owned(),
+            },
+            notes,
+        })
+    }
+}
+
+fn media_pick(pick: FramePick) -> Option<media::FramePick> {
+    match pick {
+        FramePick::Peak => None,
+        FramePick::First => Some(media::FramePick::First),
+        FramePick::Middle => Some(media::FramePick::Middle),
+        FramePick::At(seconds) => Some(media::FramePick::At(seconds)),
+    }
+}

@@ -1,0 +1,176 @@
+//! From a decoded clip to what is known of face, voice and words.
+
+use std::time::Instant;
+
+use crate::analysis::{AnalysisNote, DescribedFrame, Face, Rect};
+use crate::cancel::CancelToken;
+use crate::encoders::whisper::{pool_statistics, TranscribeOptions, Whisper};
+use crate::error::Result;
+use crate::face::{FaceBox, FacePeak, FaceReader, FaceReading, FramePick};
+use crate::features::{Cue, FaceFeatures, Features, VoiceFeatures};
+use crate::media::{Clip, Waveform};
+use crate::pack::Pack;
+use crate::request::Transcript;
+use crate::respond::milliseconds;
+use crate::voice::{condition, measure, Prosody, VoiceHead};
+
+/// The nets that see and hear. Immutable; shared by reference.
+pub struct Perception {
+    face: FaceReader,
+    whisper: Whisper,
+    voice: VoiceHead,
+}
+
+/// What is known of a clip before the language model is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Observation {
+    /// What the language model reads besides the words.
+    pub features: Features,
+    /// The words; None when nothing is said or they were not wanted.
+    pub transcript: Option<String>,
+    /// The language that was heard, when the words were recognised.
+    pub language: Option<String>,
+    /// Every face, the described one first.
+    pub faces: Vec<Face>,
+    /// The described frame.
+    pub frame: Option<DescribedFrame>,
+    /// The measurements, for people.
+    pub cues: Vec<Cue>,
+    /// Remarks.
+    pub notes: Vec<AnalysisNote>,
+    /// Milliseconds for the face.
+    pub face_ms: f64,
+    /// Milliseconds for voice and words.
+    pub voice_ms: f64,
+}
+
+struct Heard {
+    voice: Option<(VoiceFeatures, Prosody)>,
+    transcript: Option<(String, String)>,
+    milliseconds: f64,
+}
+
+impl Perception {
+    /// Loads the nets of `pack`.
+    ///
+    /// # Errors
+    /// `pack_invalid` naming the file and what is wrong with it.
+    pub fn open(pack: &Pack) -> Result<Self> {
+        let (face, speech) = rayon::join(
+            || FaceReader::open(pack.dir()),
+            || Ok((Whisper::open(pack.dir())?, VoiceHead::open(pack.dir())?)),
+        );
+        let (whisper, voice) = speech?;
+        Ok(Self { face: face?, whisper, voice })
+    }
+
+    /// Reads the face and, beside it, the voice and the words of `clip`.
+    ///
+    /// What is missing is a note, not an error.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    pub fn observe(
+        &self,
+        clip: &Clip,
+        pick: FramePick,
+        transcript: &Transcript,
+        cancel: &CancelToken,
+    ) -> Result<Observation> {
+        let (seen, heard) = rayon::join(
+            || {
+                let began = Instant::now();
+                self.face.read(&clip.frames, pick, cancel).map(|reading| (reading, milliseconds(began)))
+            },
+            || self.hear(clip.audio.as_ref(), transcript, cancel),
+        );
+        let (reading, face_ms) = seen?;
+        let heard = heard?;
+
+        let mut observation = Observation { face_ms, voice_ms: heard.milliseconds, ..Observation::default() };
+        observation.notes = clip.notes.iter().map(|note| AnalysisNote::new(note.name, &*note.message)).collect();
+        match reading {
+            Some(reading) => observation.add_face(&reading),
+            None if clip.has_video => observation.note("no_face", "no face was found in the pictures"),
+            None => {}
+        }
+        match heard.voice {
+            Some((features, prosody)) => observation.add_voice(features, &prosody),
+            None if clip.has_audio => observation.note("no_voice", "no voice was heard in the sound"),
+            None => {}
+        }
+        if let Transcript::Text(text) = transcript {
+            observation.transcript = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        } else if let Some((text, language)) = heard.transcript {
+            observation.transcript = Some(text);
+            observation.language = Some(language);
+        }
+        Ok(observation)
+    }
+
+    fn hear(&self, audio: Option<&Waveform>, transcript: &Transcript, cancel: &CancelToken) -> Result<Heard> {
+        let began = Instant::now();
+        let mut heard = Heard { voice: None, transcript: None, milliseconds: 0.0 };
+        let Some(audio) = audio else { return Ok(heard) };
+        if let Some(prosody) = measure(audio, self.voice.norms(), cancel)? {
+            let states = self.whisper.hidden_states(&condition(audio, &prosody), cancel)?;
+            let posterior = self.voice.posterior(&pool_statistics(&states), &prosody);
+            let features = VoiceFeatures { posterior, prosody: prosody.z.to_array() };
+            heard.voice = Some((features, prosody));
+            if *transcript == Transcript::Auto {
+                let spoken = self.whisper.transcribe(audio, &TranscribeOptions::default(), cancel)?;
+                let text = spoken.text.trim().to_owned();
+                heard.transcript = Some((text, spoken.language)).filter(|(text, _)| !text.is_empty());
+            }
+        }
+        heard.milliseconds = milliseconds(began);
+        Ok(heard)
+    }
+}
+
+impl Observation {
+    fn note(&mut self, name: &str, message: &str) {
+        self.notes.push(AnalysisNote::new(name, message));
+    }
+
+    fn add_face(&mut self, reading: &FaceReading) {
+        let rect = |b: &FaceBox| Rect { x: b.x, y: b.y, width: b.width, height: b.height };
+        self.faces = reading
+            .faces
+            .iter()
+            .map(|face| Face { bbox: rect(&face.bbox), score: face.score, track: face.track, time_s: face.time_s })
+            .collect();
+        let FacePeak { time_s, index, bbox, .. } = &reading.peak;
+        self.frame = Some(DescribedFrame { time_s: *time_s, index: *index, face: Some(rect(bbox)) });
+        let g = &reading.geometry;
+        self.cues.extend([
+            Cue::new("brow_height", g.brow_height, ["lowered", "raised"]),
+            Cue::new("brow_gap", g.brow_gap, ["drawn together", "apart"]),
+            Cue::new("eye_open", g.eye_open, ["narrowed", "wide"]),
+            Cue::new("mouth_open", g.mouth_open, ["pressed", "open"]),
+            Cue::new("mouth_corner", g.mouth_corner, ["down", "up"]),
+            Cue::new("mouth_width", g.mouth_width, ["narrow", "stretched"]),
+        ]);
+        self.features.face = Some(FaceFeatures {
+            peak: reading.peak_posterior,
+            mean: reading.mean_posterior,
+            geometry: [g.brow_height, g.brow_gap, g.eye_open, g.mouth_open, g.mouth_corner, g.mouth_width],
+        });
+    }
+
+    fn add_voice(&mut self, features: VoiceFeatures, prosody: &Prosody) {
+        let z = &prosody.z;
+        let valued = |cue: Cue, value: Option<f32>, unit| match value {
+            Some(value) => cue.with_value(value, unit),
+            None => cue,
+        };
+        self.cues.extend([
+            valued(Cue::new("pitch", z.pitch, ["low", "high"]), prosody.pitch_hz, "hertz"),
+            valued(Cue::new("pitch_range", z.pitch_range, ["flat", "lively"]), prosody.pitch_range_st, "semitones"),
+            Cue::new("energy", z.energy, ["soft", "strong"]).with_value(prosody.energy_db, "decibels"),
+            Cue::new("rate", z.rate, ["slow", "fast"]).with_value(prosody.rate_sps, "syllables_per_second"),
+            Cue::new("brightness", z.brightness, ["dark", "bright"]).with_value(prosody.brightness, "decibels"),
+        ]);
+        self.features.voice = Some(features);
+    }
+}
