@@ -1,2 +1,37 @@
 //! The `emotion-llama` command.
-fn main() {}
+
+mod analyze;
+mod args;
+mod card;
+mod doctor;
+mod pack;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+
+/// Exit code when an input, a pack or a check failed. Wrong usage is 2, as clap gives it.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match arguments.command {
+        Command::Analyze(options) => analyze::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Pack(command) => pack::run(&command),
+    };
+    match outcome {
+        Ok(code) => code,
+        // Whoever reads our output has gone away; there is nobody left to tell.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("emotion-llama: cannot write the output: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! crate's own reader, and formats that refer to other files or to a network are not admitted.
 
 mod audio;
+mod backend;
 mod convert;
 mod demux;
 mod mix;
@@ -22,6 +23,7 @@ mod reader;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 
+pub use backend::{backend_version, has_decoder};
 pub use note::Note;
 pub use source::Source;
 

@@ -1,0 +1,176 @@
+//! `emotion-llama analyze`.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use emotion_llama_core::analysis::Analysis;
+use emotion_llama_core::engine::{Engine, EngineOptions, Event};
+use emotion_llama_core::media::Source;
+use emotion_llama_core::pack::PackRef;
+use emotion_llama_core::prompt::Task;
+use emotion_llama_core::request::{Question, Request, Transcript};
+use emotion_llama_core::{CancelToken, Error};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::{search_path, AnalyzeOptions, TaskName};
+use crate::{card, FAILED, USAGE};
+
+pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
+    let question = question(options);
+    if let Err(error) = question.validate() {
+        anstream::eprintln!("emotion-llama: {error}");
+        return Ok(ExitCode::from(USAGE));
+    }
+    let progress = Progress::new();
+    progress.show("loading the model");
+    let engine_options = EngineOptions { search: search_path(), ..EngineOptions::default() };
+    let engine = Engine::open(&PackRef::from(options.pack.as_str()), &engine_options);
+    progress.hide();
+
+    let mut failed = false;
+    for input in &options.inputs {
+        let outcome = match &engine {
+            Ok(engine) => analyze(engine, options, &question, input, &progress)?,
+            Err(error) => Err(Error::new(error.kind, error.message.clone())),
+        };
+        progress.hide();
+        match outcome {
+            Ok(analysis) if options.json => print_json(&analysis)?,
+            Ok(analysis) => card::print(&analysis)?,
+            Err(error) => {
+                failed = true;
+                anstream::eprintln!("emotion-llama: {}: {} ({})", input.display(), one_line(&error), error.name());
+                if options.json {
+                    print_json(&failure(input, &error))?;
+                }
+            }
+        }
+    }
+    Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn analyze(
+    engine: &Engine,
+    options: &AnalyzeOptions,
+    question: &Question,
+    input: &Path,
+    progress: &Progress,
+) -> io::Result<Result<Analysis, Error>> {
+    let source = match source(input) {
+        Ok(source) => source,
+        Err(error) => return Ok(Err(error)),
+    };
+    let request = Request {
+        question: question.clone(),
+        transcript: Transcript::from(options.transcript.as_str()),
+        frame: options.frame,
+        ..Request::new(source)
+    };
+    let stream = !options.json;
+    let mut written: io::Result<()> = Ok(());
+    let mut begun = false;
+    let analysis = engine.analyze(&request, &CancelToken::new(), &mut |event| match event {
+        Event::Stage(stage) => progress.show(match stage {
+            "decode" => "decoding",
+            "observe" => "reading face, voice and words",
+            _ => "thinking",
+        }),
+        Event::Text(piece) if stream => {
+            progress.hide();
+            if !begun {
+                begun = true;
+                written = card::title(input);
+            }
+            if written.is_ok() {
+                written = card::text(piece);
+            }
+        }
+        Event::Text(_) => {}
+    });
+    written?;
+    if begun {
+        card::end_text()?;
+    }
+    Ok(analysis)
+}
+
+fn question(options: &AnalyzeOptions) -> Question {
+    let mut question = Question {
+        task: options.task.map(|task| match task {
+            TaskName::Emotion => Task::Emotion,
+            TaskName::Reason => Task::Reason,
+        }),
+        prompt: options.prompt.clone(),
+        labels: options.labels.as_ref().map(|labels| labels.iter().map(|label| label.trim().to_owned()).collect()),
+        ..Question::default()
+    };
+    question.sampling.greedy = options.greedy;
+    if let Some(seed) = options.seed {
+        question.sampling.seed = seed;
+    }
+    if let Some(count) = options.max_new_tokens {
+        question.sampling.max_new_tokens = count;
+    }
+    question
+}
+
+fn source(input: &Path) -> Result<Source, Error> {
+    if input != Path::new("-") {
+        return Ok(Source::from(input));
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).map_err(|error| {
+        Error::invalid_argument(format!("standard input cannot be read: {error}"))
+    })?;
+    Ok(Source::from(bytes))
+}
+
+fn failure(input: &Path, error: &Error) -> serde_json::Value {
+    serde_json::json!({
+        "input": input.display().to_string(),
+        "error": {"name": error.name(), "code": error.code(), "message": error.message},
+    })
+}
+
+fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+fn one_line(error: &Error) -> String {
+    error.message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A line on standard error that says what is going on; nothing where that is no terminal.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self(bar)
+    }
+
+    fn show(&self, message: &'static str) {
+        if let Some(bar) = &self.0 {
+            bar.reset();
+            bar.set_message(message);
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+    }
+
+    fn hide(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

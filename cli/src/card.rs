@@ -1,0 +1,129 @@
+//! An analysis as a person reads it in a terminal.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstream::stdout;
+use anstyle::{AnsiColor, Style};
+use emotion_llama_core::analysis::Analysis;
+use emotion_llama_core::features::{Cue, Level};
+
+const BAR: usize = 28;
+const LABEL: usize = 10;
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+
+/// The line above the answer.
+pub fn title(input: &Path) -> io::Result<()> {
+    let name = input.file_name().map_or_else(|| input.display().to_string(), |name| name.to_string_lossy().into_owned());
+    write!(stdout(), "\n{DIM}{name}{DIM:#}\n\n  ")
+}
+
+/// A piece of the answer, shown at once.
+pub fn text(piece: &str) -> io::Result<()> {
+    let mut out = stdout();
+    write!(out, "{BOLD}{}{BOLD:#}", piece.replace('\n', "\n  "))?;
+    out.flush()
+}
+
+/// The end of the answer.
+pub fn end_text() -> io::Result<()> {
+    writeln!(stdout(), "\n")
+}
+
+/// All that stands below the answer.
+pub fn print(analysis: &Analysis) -> io::Result<()> {
+    let mut out = stdout();
+    for (label, &p) in &analysis.probabilities {
+        let color = if *label == analysis.emotion { color_of(label) } else { DIM };
+        writeln!(out, "  {color}{label:<LABEL$} {} {:>3.0} %{color:#}", bar(p), p * 100.0)?;
+    }
+    writeln!(out)?;
+    if let Some(words) = &analysis.transcript {
+        let language = analysis.language.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+        row(&mut out, "words", &format!("“{words}”{language}"))?;
+    }
+    if let Some(frame) = &analysis.frame {
+        let others = match analysis.faces.len() {
+            0 | 1 => String::new(),
+            n => format!(", 1 of {n} faces"),
+        };
+        row(&mut out, "face", &format!("{} (at {:.2} s{others})", notable(&analysis.cues, true), frame.time_s))?;
+    }
+    if analysis.cues.iter().any(|cue| cue.name == "pitch") {
+        row(&mut out, "voice", &notable(&analysis.cues, false))?;
+    }
+    for note in &analysis.notes {
+        row(&mut out, "note", &note.message)?;
+    }
+    let t = &analysis.timings_ms;
+    let parts = format!(
+        "decode {:.0} · face {:.0} · voice {:.0} · prompt {:.0} · answer {:.0} ms",
+        t.decode, t.preprocess, t.encode, t.prefill, t.generate
+    );
+    let model = &analysis.model;
+    row(&mut out, "time", &format!("{:.2} s ({parts}), {} {}", t.total / 1e3, model.name, model.version))?;
+    out.flush()
+}
+
+fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "  {DIM}{name:<LABEL$}{DIM:#} {value}")
+}
+
+/// `p` of a bar's cells, to an eighth of a cell.
+fn bar(p: f32) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (p.clamp(0.0, 1.0) * (BAR * 8) as f32).round() as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    bar.push_str(EIGHTHS[eighths % 8]);
+    let width = eighths / 8 + usize::from(eighths % 8 > 0);
+    bar.push_str(&" ".repeat(BAR - width));
+    bar
+}
+
+/// The cues that stand out, in words.
+fn notable(cues: &[Cue], of_face: bool) -> String {
+    const VOICE: [&str; 5] = ["pitch", "pitch_range", "energy", "rate", "brightness"];
+    let words: Vec<String> = cues
+        .iter()
+        .filter(|cue| VOICE.contains(&cue.name) != of_face && cue.level != Level::Normal)
+        .map(|cue| {
+            let value = match (cue.value, cue.unit) {
+                (Some(value), Some("hertz")) => format!(" {value:.0} Hz"),
+                _ => String::new(),
+            };
+            format!("{} {}{value}", cue.name.replace('_', " "), cue.reading)
+        })
+        .collect();
+    if words.is_empty() {
+        "nothing unusual".to_owned()
+    } else {
+        words.join(" · ")
+    }
+}
+
+fn color_of(label: &str) -> Style {
+    let color = match label {
+        "angry" => AnsiColor::Red,
+        "happy" => AnsiColor::Yellow,
+        "sad" => AnsiColor::Blue,
+        "fear" | "worried" => AnsiColor::Magenta,
+        "disgust" => AnsiColor::Green,
+        "surprise" => AnsiColor::Cyan,
+        _ => AnsiColor::White,
+    };
+    Style::new().bold().fg_color(Some(color.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_always_has_the_same_width() {
+        for p in [-1.0, 0.0, 0.001, 0.25, 0.5, 0.999, 1.0, 7.0] {
+            assert_eq!(bar(p).chars().count(), BAR, "{p}");
+        }
+        assert_eq!(bar(0.5).trim_end().chars().count(), BAR / 2);
+    }
+}
