@@ -149,6 +149,17 @@ def stated_cues(text):
     return [_MEANING[m.group(1)] for m in _SCAN.finditer(plain)]
 
 
+def cue_spans(text):
+    """[(begin, end)] of the stated cues in `text`."""
+    masked = _QUOTED.sub(lambda m: " " * len(m.group(0)), text.lower())
+    return [m.span() for m in _SCAN.finditer(masked)]
+
+
+def quote_spans(text):
+    """[(begin, end)] of the person's quoted words."""
+    return [m.span() for m in _QUOTED.finditer(text)]
+
+
 def agrees(statement, geometry, prosody, face, voice):
     """Whether one stated cue agrees with what was measured.
 

@@ -60,6 +60,14 @@ class Encoder:
             self._memo[text] = self._tok.encode(text, add_special_tokens=False).ids
         return list(self._memo[text])
 
+    def piece(self, token):
+        """A token in the byte-level alphabet: one character per byte."""
+        return self._tok.id_to_token(token)
+
+    def bytes(self, tokens):
+        """Text of `tokens` with one character per byte (Latin-1), so that spans count bytes."""
+        return self._tok.decode(tokens).encode().decode("latin-1")
+
     def prompt(self, transcript, question):
         out = []
         for piece in PROMPT[:-1]:

@@ -23,16 +23,19 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 import samples
+from cues import cue_spans, quote_spans
 from evidence import vectors
 from model import ALPHA, FEATURES, HIDDEN, PROJECTOR_WIDTH, RANK, Adapter, Base, forward, logits
 
 # (share of the run, task mix): first learn to read the vectors, then to write.
 CURRICULUM = [
-    (0.3, {"emotion": 0.6, "cues": 0.28, "reason": 0.12}),
-    (0.7, {"emotion": 0.5, "cues": 0.07, "reason": 0.38, "sentence": 0.05}),
+    (0.2, {"emotion": 0.6, "cues": 0.28, "reason": 0.12}),
+    (0.8, {"emotion": 0.25, "cues": 0.25, "reason": 0.45, "sentence": 0.05}),
 ]
 LABEL_WEIGHT = 3.0
-TEXT_WEIGHT = 1 / 30  # per token
+TEXT_WEIGHT = 1 / 30  # per token of weight 1
+# Weights of text tokens: those that state a cue, the person's words (a copy), all others.
+CUE_TOKEN, QUOTED_TOKEN, PLAIN_TOKEN = 2.0, 0.3, 0.6
 FALL = 0.35  # share of the run over which the learning rate falls
 KEEP = 0.97  # of the running mean of the weights, which is what is saved
 
@@ -58,8 +61,21 @@ def collate(base, adapter, encoder, batch):
     return x, label_at, text
 
 
+def token_weights(encoder, sample):
+    """Weight of each token of the answer's text, the end token included."""
+    spans, at = [], 0
+    for token in sample.answer[:-1]:
+        size = len(encoder.piece(token))
+        spans.append((at, at + size))
+        at += size
+    text = encoder.bytes(sample.answer[:-1])
+    stated, quoted = cue_spans(text), quote_spans(text)
+    inside = lambda span, regions: any(span[0] < b and a < span[1] for a, b in regions)
+    return [QUOTED_TOKEN if inside(s, quoted) else CUE_TOKEN if inside(s, stated) else PLAIN_TOKEN for s in spans] + [PLAIN_TOKEN]
+
+
 def losses(base, adapter, encoder, batch):
-    """(sum of the labels' KL, sum of the text's cross entropy, text tokens)."""
+    """(sum of the labels' KL, weighted sum of the text's cross entropy, sum of those weights)."""
     x, label_at, text = collate(base, adapter, encoder, batch)
     h = forward(base, adapter, x)
     at_label = torch.log_softmax(logits(base, h[torch.arange(len(batch)), torch.tensor(label_at)]), -1)
@@ -70,16 +86,17 @@ def losses(base, adapter, encoder, batch):
         kl = kl + (p * (torch.log(p.clamp(min=1e-9)) - got)).sum()
     rows, cols, targets = zip(*text)
     at_text = logits(base, h[torch.tensor(rows), torch.tensor(cols)])
-    ce = F.cross_entropy(at_text, torch.tensor(targets), reduction="sum")
-    return kl, ce, len(text)
+    weights = torch.tensor([w for s in batch for w in token_weights(encoder, s)])
+    ce = (F.cross_entropy(at_text, torch.tensor(targets), reduction="none") * weights).sum()
+    return kl, ce, weights.sum().item()
 
 
-def batches(seed, encoder, count, per_step):
+def batches(seed, encoder, count, per_step, stages):
     """Steps of `per_step` samples of like length, in a random order within each stage of the curriculum."""
     rng = np.random.default_rng(seed)
     steps = []
-    for stage, (share, mix) in enumerate(CURRICULUM):
-        drawn = samples.stream(seed * 1000 + stage, encoder, int(count * share), mix)
+    for stage, (share, mix) in enumerate(stages):
+        drawn = samples.stream(seed * 1000 + stage, encoder, round(count * share / sum(s for s, _ in stages)), mix)
         drawn.sort(key=lambda s: len(s.prompt) + len(s.lead_in) + len(s.answer))
         groups = [drawn[i:i + per_step] for i in range(0, len(drawn) - per_step + 1, per_step)]
         rng.shuffle(groups)
@@ -120,7 +137,8 @@ def worker(rank, args):
     adapter = Adapter(seed=args.seed)
     if args.init:
         adapter.load(load_file(args.init))
-    steps = batches(args.seed, encoder, args.samples, args.batch)
+    stages = CURRICULUM[1:] if args.init else CURRICULUM
+    steps = batches(args.seed, encoder, args.samples, args.batch, stages)
     lora = [p for name, p in adapter.named().items() if name.startswith("lora")]
     projectors = [p for name, p in adapter.named().items() if name.startswith("projector")]
     opt = torch.optim.AdamW([{"params": lora, "lr": args.lr}, {"params": projectors, "lr": 2 * args.lr}],
@@ -181,7 +199,7 @@ def main():
     parser.add_argument("--batch", type=int, default=16, help="samples per step, over all processes")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--init", help="adapter.safetensors to go on from")
+    parser.add_argument("--init", help="adapter.safetensors to go on from, with the last stage of the curriculum")
     parser.add_argument("--minutes", type=float, help="bound on the run's time; the learning rate falls accordingly")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--report", type=int, default=20)
