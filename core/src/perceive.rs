@@ -58,7 +58,7 @@ impl Perception {
     pub fn open(pack: &Pack) -> Result<Self> {
         let (face, speech) = rayon::join(
             || FaceReader::open(pack.dir()),
-            || Ok((Whisper::open(pack.dir())?, VoiceHead::open(pack.dir())?)),
+            || -> Result<_> { Ok((Whisper::open(pack.dir())?, VoiceHead::open(pack.dir())?)) },
         );
         let (whisper, voice) = speech?;
         Ok(Self { face: face?, whisper, voice })

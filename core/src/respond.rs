@@ -56,7 +56,7 @@ impl Responder {
     /// `pack_invalid` naming the file and what is wrong with it.
     pub fn open(pack: &Pack) -> Result<Self> {
         let manifest = pack.manifest();
-        let gguf = Gguf::open(pack.path(&manifest.llm.weights))?;
+        let gguf = Gguf::open(&pack.path(&manifest.llm.weights))?;
         let mut llama = Llama::load(&gguf)?;
         let tokenizer = Tokenizer::from_gguf(&gguf)?;
         let adapter = pack.path(&manifest.llm.adapter);
