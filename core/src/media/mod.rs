@@ -20,6 +20,8 @@ mod video;
 #[path = "memory_io.rs"]
 mod reader;
 
+use std::fmt;
+
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,7 +30,7 @@ pub use note::Note;
 pub use source::Source;
 
 /// One decoded picture.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Frame {
     /// Width in pixels, after rotation.
     pub width: usize,
@@ -47,11 +49,23 @@ pub struct Frame {
     pub source_height: usize,
 }
 
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({} x {}, index {}, {:.3} s)", self.width, self.height, self.index, self.time_s)
+    }
+}
+
 /// Mono sound.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Waveform {
     /// 16 kHz mono samples, nominally in -1..1.
     pub samples: Vec<f32>,
+}
+
+impl fmt::Debug for Waveform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Waveform({} samples)", self.samples.len())
+    }
 }
 
 impl Waveform {

@@ -37,10 +37,12 @@ pub(super) fn declared_duration_s(input: &format::context::Input) -> Option<f64>
     (duration > 0 && !guessed).then(|| duration as f64 / f64::from(ffi::AV_TIME_BASE))
 }
 
-/// Makes the decoder refuse pictures above `pixels` before it allocates them.
+/// Makes the decoder refuse pictures far above `pixels` before it allocates them. Codecs count whole blocks, up to 128 pixels
+/// more on each side than are shown, so the exact limit is for the caller to check on each frame.
 pub(super) fn limit_pixels(context: &mut codec::Context, pixels: u64) {
+    let allowed = pixels.saturating_mul(2).saturating_add(1 << 16);
     // SAFETY: `context` wraps a live codec context that is not opened yet; a plain integer is written.
-    unsafe { (*context.as_mut_ptr()).max_pixels = i64::try_from(pixels).unwrap_or(i64::MAX) }
+    unsafe { (*context.as_mut_ptr()).max_pixels = i64::try_from(allowed).unwrap_or(i64::MAX) }
 }
 
 /// `AVFrame.colorspace` as a number: a hostile stream must not be able to make an enum value that Rust does not know.

@@ -70,8 +70,8 @@ impl Scan {
 /// Reads all packets of `source`.
 pub(super) fn scan(source: &Source, limits: &Limits, cancel: &CancelToken) -> Result<Scan> {
     let mut demuxer = reader::open(source.open(cancel)?, limits, cancel)?;
-    let declared_s = raw::declared_duration_s(&demuxer);
     let format = demuxer.format().name().to_owned();
+    let declared_s = declared_s(&demuxer, &format);
     let mut lines: Vec<Line> = Vec::new();
     let mut packets = Packets::new();
     let mut cut = false;
@@ -102,6 +102,20 @@ impl Scan {
         let end_s = spans().map(|span| span.1).max_by(f64::total_cmp).unwrap_or(zero_s);
         Self { streams, declared_s, cut, still, zero_s, duration_s: (end_s - zero_s).max(0.0) }
     }
+}
+
+/// Length in seconds that the header declares.
+fn declared_s(demuxer: &Demuxer, format: &str) -> Option<f64> {
+    let declared_s = raw::declared_duration_s(demuxer);
+    if format != "avi" {
+        return declared_s;
+    }
+    // The AVI demuxer shortens the length to what is there, but keeps the number of frames from the header.
+    let by_frames = demuxer.streams().filter_map(|stream| match seconds(stream.avg_frame_rate()) {
+        rate if rate > 0.0 => Some(stream.frames() as f64 / rate),
+        _ => None,
+    });
+    by_frames.chain(declared_s).max_by(f64::total_cmp)
 }
 
 /// Whether the format named by libavformat holds one picture.
