@@ -3,7 +3,7 @@
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::LlamaConfig;
-use super::kernels::half;
+use super::kernels::{chunks, half};
 use crate::error::{Error, Result};
 
 /// Adapters for some or all layers of a model.
@@ -111,9 +111,9 @@ fn read(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>)>
     let tensor = tensors.tensor(name).map_err(|e| Error::pack(format!("tensor {name:?}: {e}")))?;
     let bytes = tensor.data();
     let values: Vec<f32> = match tensor.dtype() {
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        Dtype::F16 => bytes.as_chunks::<2>().0.iter().map(|&b| half(b)).collect(),
-        Dtype::BF16 => bytes.as_chunks::<2>().0.iter().map(|&[l, h]| f32::from_le_bytes([0, 0, l, h])).collect(),
+        Dtype::F32 => chunks::<4, _>(bytes).map(|&b| f32::from_le_bytes(b)).collect(),
+        Dtype::F16 => chunks::<2, _>(bytes).map(|&b| half(b)).collect(),
+        Dtype::BF16 => chunks::<2, _>(bytes).map(|&[l, h]| f32::from_le_bytes([0, 0, l, h])).collect(),
         other => return Err(Error::pack(format!("tensor {name:?} is {other:?}, expected f32, f16 or bf16"))),
     };
     if !values.iter().all(|v| v.is_finite()) {

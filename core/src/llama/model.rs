@@ -291,7 +291,7 @@ impl Llama {
             starts.extend(std::iter::repeat_n(first, length));
             first += length;
         }
-        let row = |weights: &mut Vec<f32>, (i, ((out, q), start)): (usize, ((&mut [f32], &[f32]), usize))| {
+        let attend = |weights: &mut Vec<f32>, i: usize, start: usize, q: &[f32], out: &mut [f32]| {
             let seen = start * kv_width..(i + 1) * kv_width;
             let own = (own.0.get(seen.clone()).unwrap_or_default(), own.1.get(seen).unwrap_or_default());
             if !cancel.is_cancelled() {
@@ -299,13 +299,12 @@ impl Llama {
             }
         };
         if starts.len() == 1 {
-            row(&mut Vec::new(), (0, ((out, q), 0)));
+            attend(&mut Vec::new(), 0, 0, q, out);
         } else {
-            out.par_chunks_exact_mut(q_width)
-                .zip(q.par_chunks_exact(q_width))
-                .zip(starts.into_par_iter())
-                .enumerate()
-                .for_each_init(Vec::new, row);
+            let rows = out.par_chunks_exact_mut(q_width).zip(q.par_chunks_exact(q_width));
+            rows.zip(starts).enumerate().for_each_init(Vec::new, |weights, (i, ((out, q), start))| {
+                attend(weights, i, start, q, out);
+            });
         }
     }
 
@@ -340,9 +339,10 @@ impl Llama {
                 *turn = (position as f32 * frequency).sin_cos();
             }
             for head in row.chunks_exact_mut(head_dim) {
-                for (pair, &(sin, cos)) in head.as_chunks_mut::<2>().0.iter_mut().zip(&turns) {
-                    let [x, y] = *pair;
-                    *pair = [x * cos - y * sin, x * sin + y * cos];
+                for (pair, &(sin, cos)) in head.chunks_exact_mut(2).zip(&turns) {
+                    if let [x, y] = pair {
+                        (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
+                    }
                 }
             }
         }

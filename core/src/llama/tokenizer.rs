@@ -54,8 +54,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, parse_specials: bool) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(text.len() / 3 + 1);
         let mut rest = text;
-        while parse_specials {
-            let Some((at, special, id)) = self.find_special(rest) else { break };
+        while let Some((at, special, id)) = self.find_special(rest).filter(|_| parse_specials) {
             let (before, after) = rest.split_at(at);
             self.encode_plain(before, &mut ids)?;
             ids.push(id);

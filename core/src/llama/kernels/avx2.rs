@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::blocks::{self, WeightType};
+use super::blocks::{self, chunks, WeightType};
 
 /// The sum of the eight lanes.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -60,7 +60,7 @@ fn nibble_products(packed: &[u8; 16], x: &[f32; 32]) -> __m256 {
 fn dot_q4_1(row: &[u8], x: &[f32], sums: &[f32]) -> f32 {
     let mut total = _mm256_setzero_ps();
     let mut offset = _mm_setzero_ps();
-    for ((block, x), &sum) in row.as_chunks::<20>().0.iter().zip(x.as_chunks::<32>().0).zip(sums) {
+    for ((block, x), &sum) in chunks::<20, _>(row).zip(chunks::<32, _>(x)).zip(sums) {
         let scales = two_halves(block);
         let (_, packed) = block.split_at(4);
         let Some(packed) = packed.first_chunk::<16>() else { continue };
@@ -75,7 +75,7 @@ fn dot_q4_1(row: &[u8], x: &[f32], sums: &[f32]) -> f32 {
 fn dot_q4_0(row: &[u8], x: &[f32], sums: &[f32]) -> f32 {
     let mut total = _mm256_setzero_ps();
     let mut offset = _mm_setzero_ps();
-    for ((block, x), &sum) in row.as_chunks::<18>().0.iter().zip(x.as_chunks::<32>().0).zip(sums) {
+    for ((block, x), &sum) in chunks::<18, _>(row).zip(chunks::<32, _>(x)).zip(sums) {
         let scale = two_halves(block);
         let (_, packed) = block.split_at(2);
         let Some(packed) = packed.first_chunk::<16>() else { continue };
@@ -89,7 +89,7 @@ fn dot_q4_0(row: &[u8], x: &[f32], sums: &[f32]) -> f32 {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn dot_q8_0(row: &[u8], x: &[f32]) -> f32 {
     let mut total = _mm256_setzero_ps();
-    for (block, x) in row.as_chunks::<34>().0.iter().zip(x.as_chunks::<32>().0) {
+    for (block, x) in chunks::<34, _>(row).zip(chunks::<32, _>(x)) {
         let scale = _mm256_broadcastss_ps(two_halves(block));
         let (q, p) = (block[2..].as_ptr(), x.as_ptr());
         // SAFETY: `q` points at the block's 32 values and `p` at 32 floats; each load takes 8 of them at offsets 0, 8,

@@ -65,6 +65,12 @@ impl WeightType {
     }
 }
 
+/// Whole arrays of `N`, from the front; what is left over is passed over.
+#[inline(always)]
+pub fn chunks<const N: usize, T>(slice: &[T]) -> impl Iterator<Item = &[T; N]> {
+    slice.chunks_exact(N).filter_map(|chunk| chunk.first_chunk())
+}
+
 /// An IEEE half as f32. Infinity and NaN come out finite; weights have neither.
 #[inline(always)]
 pub fn half(bytes: [u8; 2]) -> f32 {

@@ -1,6 +1,6 @@
 //! The f32 loops of a transformer layer: dot products, attention of one row, normalisation, activation.
 
-use super::Isa;
+use super::{chunks, Isa};
 
 /// Runs a loop compiled for the CPU: `$body` is `#[inline(always)]` and takes `const FMA: bool`.
 macro_rules! dispatch {
@@ -32,10 +32,9 @@ fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 #[inline(always)]
 fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
+    let (a_rest, b_rest) = (a.chunks_exact(LANES).remainder(), b.chunks_exact(LANES).remainder());
     let mut lanes = [0f32; LANES];
-    for (a, b) in a.iter().zip(b) {
+    for (a, b) in chunks::<LANES, _>(a).zip(chunks::<LANES, _>(b)) {
         for i in 0..LANES {
             lanes[i] = fused::<FMA>(a[i], b[i], lanes[i]);
         }
@@ -117,8 +116,11 @@ fn attend_body<const FMA: bool>(
     for (head, (q, out)) in q.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).enumerate() {
         let column = head / group * head_dim;
         weights.clear();
+        // Loops, not closures: a closure that is not inlined loses the features that this body is compiled for.
         for (keys, _) in stretches {
-            weights.extend(keys.chunks_exact(width).map(|k| scale * dot_body::<FMA>(q, &k[column..column + head_dim])));
+            for key in keys.chunks_exact(width) {
+                weights.push(scale * dot_body::<FMA>(q, &key[column..column + head_dim]));
+            }
         }
         softmax(weights);
         out.fill(0.0);

@@ -15,7 +15,7 @@ mod dense;
 #[allow(unsafe_code)]
 mod product;
 
-pub use blocks::{half, WeightType};
+pub use blocks::{chunks, half, WeightType};
 pub use dense::{add, attend_row, dot, rms_norm, silu_mul, AttentionShape};
 pub use product::{matmul, Weights};
 
@@ -40,3 +40,5 @@ impl Isa {
     }
 }
 
+#[cfg(test)]
+mod tests;
