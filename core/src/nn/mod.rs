@@ -1,1 +1,22 @@
-//! nn.
+//! A small engine for feed-forward convolutional nets on the CPU.
+//!
+//! All face nets, whatever toolkit they were trained in, are converted by `tools/pack_sources/face.py` into one format: a list
+//! of operations as JSON in the metadata of a safetensors file, and the weights beside it. [`NetFile`] reads such a file,
+//! [`Net`] is one checked net, and [`Net::run`] computes it in `f32` on NHWC tensors.
+//!
+//! Convolutions are matrix products (`gemm`, which picks the instruction set at run time); depthwise convolutions have their own
+//! loop with the same choice. Results do not depend on the number of threads.
+
+mod file;
+mod graph;
+mod kernels;
+mod matmul;
+mod simd;
+mod tensor;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::NetFile;
+pub use graph::{Activation, Net, Padding};
+pub use tensor::{Tensor, Workspace};

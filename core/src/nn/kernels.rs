@@ -1,0 +1,353 @@
+//! The operations. Every function checks the shapes it is given: they come from a file.
+
+use rayon::prelude::*;
+
+use super::graph::{Activation, Padding};
+use super::matmul::matmul;
+use super::simd::{depthwise_tap, Level};
+use super::tensor::{elements, Tensor, Workspace};
+use crate::error::{Error, Result};
+
+/// How many `f32` of unrolled input a convolution holds at once.
+const UNROLLED: usize = 1 << 18;
+
+/// Where a window lies: size, stride and padding along one axis, and the output size that follows.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    input: usize,
+    output: usize,
+    before: usize,
+    stride: usize,
+}
+
+impl Axis {
+    /// TensorFlow's rules: "same" gives `ceil(input / stride)` outputs with the odd padding pixel at the end.
+    fn new(input: usize, window: usize, stride: usize, padding: Padding, vertical: bool) -> Result<Self> {
+        let (before, after) = match padding {
+            Padding::Valid => (0, 0),
+            Padding::Same => {
+                let needed = (input.div_ceil(stride).max(1) - 1) * stride + window;
+                let total = needed.saturating_sub(input);
+                (total / 2, total - total / 2)
+            }
+            Padding::Explicit([top, bottom, left, right]) => {
+                if vertical {
+                    (top, bottom)
+                } else {
+                    (left, right)
+                }
+            }
+        };
+        let padded = input + before + after;
+        if input == 0 || padded < window {
+            return Err(Error::pack(format!("a window of {window} does not fit into an input of {input}")));
+        }
+        Ok(Self { input, output: (padded - window) / stride + 1, before, stride })
+    }
+
+    /// The outputs whose tap number `tap` falls inside the input.
+    fn inside(&self, tap: usize) -> std::ops::Range<usize> {
+        let first = self.before.saturating_sub(tap).div_ceil(self.stride);
+        let last = (self.input + self.before).saturating_sub(tap).div_ceil(self.stride).min(self.output);
+        first.min(last)..last
+    }
+}
+
+/// A weight `[height, width, in, out]` (`[height, width, channels]` for a depthwise convolution) with its bias.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    pub(super) weight: Tensor,
+    pub(super) bias: Option<Tensor>,
+    pub(super) stride: [usize; 2],
+    pub(super) padding: Padding,
+    pub(super) activation: Activation,
+}
+
+/// 2-D convolution.
+pub(super) fn conv2d(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<Tensor> {
+    let [batch, height, width, channels] = x.nhwc()?;
+    let [kh, kw, ci, co] = filter.weight.nhwc()?;
+    if ci != channels {
+        return Err(Error::pack(format!("a convolution over {ci} channels was given {channels}")));
+    }
+    let rows = Axis::new(height, kh, filter.stride[0], filter.padding, true)?;
+    let cols = Axis::new(width, kw, filter.stride[1], filter.padding, false)?;
+    let shape = vec![batch, rows.output, cols.output, co];
+    let mut out = ws.take(elements(&shape)?);
+    let (pixels, depth) = (batch * rows.output * cols.output, kh * kw * ci);
+    let pointwise = kh == 1 && kw == 1 && filter.stride == [1, 1] && rows.output == height && cols.output == width;
+    if pointwise {
+        matmul(&mut out, x.data(), filter.weight.data(), pixels, depth, co, ws.parallel);
+    } else {
+        let chunk = (UNROLLED / depth.max(1)).clamp(1, pixels.max(1));
+        let mut unrolled = ws.take(chunk * depth);
+        for start in (0..pixels).step_by(chunk) {
+            let count = chunk.min(pixels - start);
+            unroll(&mut unrolled, x, [kh, kw], &rows, &cols, start, count);
+            let out = &mut out[start * co..(start + count) * co];
+            matmul(out, &unrolled, filter.weight.data(), count, depth, co, ws.parallel);
+        }
+        ws.give(unrolled);
+    }
+    finish(&mut out, filter, co);
+    Tensor::new(shape, out)
+}
+
+/// Writes the windows of `count` output pixels from number `start` on, one row each.
+fn unroll(to: &mut [f32], x: &Tensor, kernel: [usize; 2], rows: &Axis, cols: &Axis, start: usize, count: usize) {
+    let channels = x.shape()[3];
+    let data = x.data();
+    let depth = kernel[0] * kernel[1] * channels;
+    for (i, to) in to.chunks_exact_mut(depth).take(count).enumerate() {
+        let pixel = start + i;
+        let (image, row, col) =
+            (pixel / (rows.output * cols.output), pixel / cols.output % rows.output, pixel % cols.output);
+        for ky in 0..kernel[0] {
+            let to = &mut to[ky * kernel[1] * channels..(ky + 1) * kernel[1] * channels];
+            let y = (row * rows.stride + ky).wrapping_sub(rows.before);
+            if y >= rows.input {
+                to.fill(0.0);
+                continue;
+            }
+            let line = &data[(image * rows.input + y) * cols.input * channels..][..cols.input * channels];
+            let left = col * cols.stride;
+            if left >= cols.before && left + kernel[1] <= cols.before + cols.input {
+                to.copy_from_slice(&line[(left - cols.before) * channels..][..kernel[1] * channels]);
+                continue;
+            }
+            for (kx, to) in to.chunks_exact_mut(channels).enumerate() {
+                let x = (left + kx).wrapping_sub(cols.before);
+                match x < cols.input {
+                    true => to.copy_from_slice(&line[x * channels..(x + 1) * channels]),
+                    false => to.fill(0.0),
+                }
+            }
+        }
+    }
+}
+
+/// Depthwise 2-D convolution, one filter for each channel.
+pub(super) fn depthwise(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<Tensor> {
+    let [_, height, width, channels] = x.nhwc()?;
+    let &[kh, kw, filters] = filter.weight.shape() else {
+        return Err(Error::pack(format!("a depthwise filter has shape {:?}", filter.weight.shape())));
+    };
+    if filters != channels {
+        return Err(Error::pack(format!("a depthwise convolution over {filters} channels was given {channels}")));
+    }
+    let rows = Axis::new(height, kh, filter.stride[0], filter.padding, true)?;
+    let cols = Axis::new(width, kw, filter.stride[1], filter.padding, false)?;
+    let shape = vec![x.shape()[0], rows.output, cols.output, channels];
+    let mut out = ws.take(elements(&shape)?);
+    let level = Level::detect();
+    let line = cols.output * channels;
+    let compute = |(number, out): (usize, &mut [f32])| {
+        let (image, row) = (number / rows.output, number % rows.output);
+        out.fill(0.0);
+        for ky in 0..kh {
+            let y = (row * rows.stride + ky).wrapping_sub(rows.before);
+            if y >= height {
+                continue;
+            }
+            let from = &x.data()[(image * height + y) * width * channels..][..width * channels];
+            for kx in 0..kw {
+                let inside = cols.inside(kx);
+                if inside.is_empty() {
+                    continue;
+                }
+                let w = &filter.weight.data()[(ky * kw + kx) * channels..][..channels];
+                let first = inside.start * cols.stride + kx - cols.before;
+                let out = &mut out[inside.start * channels..];
+                depthwise_tap(level, out, &from[first * channels..], w, inside.len(), cols.stride);
+            }
+        }
+        finish(out, filter, channels);
+    };
+    if line > 0 {
+        match ws.parallel && out.len() > 1 << 15 {
+            true => out.par_chunks_mut(line).enumerate().for_each(compute),
+            false => out.chunks_mut(line).enumerate().for_each(compute),
+        }
+    }
+    Tensor::new(shape, out)
+}
+
+/// `[batch, in] · [in, out] + bias`.
+pub(super) fn dense(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<Tensor> {
+    let (&[batch, size], &[ci, co]) = (x.shape(), filter.weight.shape()) else {
+        return Err(Error::pack(format!("a dense layer was given shape {:?}", x.shape())));
+    };
+    if size != ci {
+        return Err(Error::pack(format!("a dense layer over {ci} inputs was given {size}")));
+    }
+    let mut out = ws.take(batch * co);
+    matmul(&mut out, x.data(), filter.weight.data(), batch, ci, co, ws.parallel);
+    finish(&mut out, filter, co);
+    Tensor::new(vec![batch, co], out)
+}
+
+/// Adds the bias and applies the activation.
+fn finish(out: &mut [f32], filter: &Filter, channels: usize) {
+    if channels == 0 {
+        return;
+    }
+    if let Some(bias) = &filter.bias {
+        for pixel in out.chunks_exact_mut(channels) {
+            for (value, bias) in pixel.iter_mut().zip(bias.data()) {
+                *value += bias;
+            }
+        }
+    }
+    filter.activation.apply(out);
+}
+
+/// Maximum or average over windows.
+pub(super) fn pool(
+    x: &Tensor, maximum: bool, size: [usize; 2], stride: [usize; 2], padding: Padding, ws: &mut Workspace,
+) -> Result<Tensor> {
+    let [batch, height, width, channels] = x.nhwc()?;
+    let rows = Axis::new(height, size[0], stride[0], padding, true)?;
+    let cols = Axis::new(width, size[1], stride[1], padding, false)?;
+    let shape = vec![batch, rows.output, cols.output, channels];
+    let mut out = ws.take(elements(&shape)?);
+    if channels == 0 {
+        return Tensor::new(shape, out);
+    }
+    for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
+        let (image, row, col) =
+            (pixel / (rows.output * cols.output), pixel / cols.output % rows.output, pixel % cols.output);
+        out.fill(if maximum { f32::NEG_INFINITY } else { 0.0 });
+        let mut seen = 0;
+        for y in window(row, size[0], &rows) {
+            for x_at in window(col, size[1], &cols) {
+                let from = &x.data()[((image * height + y) * width + x_at) * channels..][..channels];
+                seen += 1;
+                for (out, &value) in out.iter_mut().zip(from) {
+                    if maximum {
+                        *out = out.max(value);
+                    } else {
+                        *out += value;
+                    }
+                }
+            }
+        }
+        // Like TensorFlow, an average counts only the pixels inside the picture.
+        if !maximum && seen > 0 {
+            out.iter_mut().for_each(|out| *out /= seen as f32);
+        }
+    }
+    Tensor::new(shape, out)
+}
+
+/// The input positions that window number `at` covers.
+fn window(at: usize, size: usize, axis: &Axis) -> std::ops::Range<usize> {
+    let start = at * axis.stride;
+    start.saturating_sub(axis.before)..(start + size).saturating_sub(axis.before).min(axis.input)
+}
+
+/// Mean over height and width: `[batch, channels]`.
+pub(super) fn mean(x: &Tensor, ws: &mut Workspace) -> Result<Tensor> {
+    let [batch, height, width, channels] = x.nhwc()?;
+    let mut out = ws.take(batch * channels);
+    out.fill(0.0);
+    let image = height * width * channels;
+    if image > 0 {
+        for (out, image) in out.chunks_exact_mut(channels).zip(x.data().chunks_exact(image)) {
+            for pixel in image.chunks_exact(channels) {
+                out.iter_mut().zip(pixel).for_each(|(out, value)| *out += value);
+            }
+            out.iter_mut().for_each(|out| *out /= (height * width) as f32);
+        }
+    }
+    Tensor::new(vec![batch, channels], out)
+}
+
+/// Elementwise sum of tensors of one shape.
+pub(super) fn add(xs: &[&Tensor], ws: &mut Workspace) -> Result<Tensor> {
+    let Some((first, rest)) = xs.split_first() else {
+        return Err(Error::pack("an addition has no inputs"));
+    };
+    let mut out = ws.take(first.data().len());
+    out.copy_from_slice(first.data());
+    for x in rest {
+        if x.shape() != first.shape() {
+            return Err(Error::pack(format!("an addition was given shapes {:?} and {:?}", first.shape(), x.shape())));
+        }
+        out.iter_mut().zip(x.data()).for_each(|(out, value)| *out += value);
+    }
+    Tensor::new(first.shape().to_vec(), out)
+}
+
+/// `x * scale + shift` for each channel.
+pub(super) fn affine(x: &Tensor, scale: &[f32], shift: &[f32], ws: &mut Workspace) -> Result<Tensor> {
+    let channels = x.shape().last().copied().unwrap_or(0);
+    if channels == 0 || scale.len() != channels || shift.len() != channels {
+        return Err(Error::pack(format!("a normalisation of {} channels was given {channels}", scale.len())));
+    }
+    let mut out = ws.take(x.data().len());
+    for (out, x) in out.chunks_exact_mut(channels).zip(x.data().chunks_exact(channels)) {
+        for c in 0..channels {
+            out[c] = x[c] * scale[c] + shift[c];
+        }
+    }
+    Tensor::new(x.shape().to_vec(), out)
+}
+
+/// Zeros around height and width and after the channels: `[top, bottom, left, right, first, last]`.
+pub(super) fn pad(x: &Tensor, pads: [usize; 6], ws: &mut Workspace) -> Result<Tensor> {
+    let [batch, height, width, channels] = x.nhwc()?;
+    let shape = vec![batch, height + pads[0] + pads[1], width + pads[2] + pads[3], channels + pads[4] + pads[5]];
+    let mut out = ws.take(elements(&shape)?);
+    out.fill(0.0);
+    for image in 0..batch {
+        for y in 0..height {
+            for x_at in 0..width {
+                let from = &x.data()[((image * height + y) * width + x_at) * channels..][..channels];
+                let to = ((image * shape[1] + y + pads[0]) * shape[2] + x_at + pads[2]) * shape[3] + pads[4];
+                out[to..to + channels].copy_from_slice(from);
+            }
+        }
+    }
+    Tensor::new(shape, out)
+}
+
+/// Tensors of rank 3 joined along axis 1.
+pub(super) fn concat_rows(xs: &[&Tensor], ws: &mut Workspace) -> Result<Tensor> {
+    let mut rows = 0;
+    let mut outer: Option<(usize, usize)> = None;
+    for x in xs {
+        let &[batch, count, size] = x.shape() else {
+            return Err(Error::pack(format!("a concatenation was given shape {:?}", x.shape())));
+        };
+        if *outer.get_or_insert((batch, size)) != (batch, size) {
+            return Err(Error::pack("a concatenation was given tensors that do not fit together"));
+        }
+        rows += count;
+    }
+    let (batch, size) = outer.ok_or_else(|| Error::pack("a concatenation has no inputs"))?;
+    let shape = vec![batch, rows, size];
+    let mut out = ws.take(elements(&shape)?);
+    let mut at = 0;
+    for image in 0..batch {
+        for x in xs {
+            let length = x.shape()[1] * size;
+            out[at..at + length].copy_from_slice(&x.data()[image * length..(image + 1) * length]);
+            at += length;
+        }
+    }
+    Tensor::new(shape, out)
+}
+
+/// Softmax over the last axis.
+pub(super) fn softmax(mut x: Tensor) -> Tensor {
+    let size = x.shape().last().copied().unwrap_or(0);
+    if size > 0 {
+        for row in x.data_mut().chunks_exact_mut(size) {
+            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|value| *value = (*value - top).exp());
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|value| *value /= sum);
+        }
+    }
+    x
+}

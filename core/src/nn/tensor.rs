@@ -1,0 +1,107 @@
+//! The tensor that flows through a net, and the store its memory comes from.
+
+use crate::error::{Error, Result};
+
+/// The most elements one tensor may have; a larger one can only come from a damaged file.
+pub(super) const MAX_ELEMENTS: usize = 1 << 26;
+
+/// A dense `f32` tensor, rows without padding. Pictures are `[batch, height, width, channels]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
+impl Tensor {
+    /// A tensor of `shape` with `data` in row-major order.
+    ///
+    /// # Errors
+    /// `pack_invalid` when the two do not fit together.
+    pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
+        let expected = elements(&shape)?;
+        if data.len() != expected {
+            return Err(Error::pack(format!("a tensor of shape {shape:?} has {} elements", data.len())));
+        }
+        Ok(Self { shape, data })
+    }
+
+    /// The sizes, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements in row-major order.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The elements in row-major order.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// The elements, without a copy.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// Batch, height, width and channels of a picture-like tensor.
+    pub(super) fn nhwc(&self) -> Result<[usize; 4]> {
+        <[usize; 4]>::try_from(self.shape.as_slice())
+            .map_err(|_| Error::pack(format!("an operation on pictures was given shape {:?}", self.shape)))
+    }
+
+    /// The same elements under another shape.
+    pub(super) fn reshaped(self, shape: Vec<usize>) -> Result<Self> {
+        Self::new(shape, self.data)
+    }
+}
+
+/// The number of elements of `shape`, within [`MAX_ELEMENTS`].
+pub(super) fn elements(shape: &[usize]) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size))
+        .filter(|&count| count <= MAX_ELEMENTS)
+        .ok_or_else(|| Error::pack(format!("a tensor of shape {shape:?} is too large")))
+}
+
+/// Memory that one run leaves for the next, and how many threads a run may use.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    free: Vec<Vec<f32>>,
+    /// Split large operations over the threads of the current rayon pool. Off: the run stays on its thread.
+    pub parallel: bool,
+}
+
+impl Workspace {
+    /// A workspace for runs on one thread.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A workspace for runs that use all threads.
+    pub fn parallel() -> Self {
+        Self { free: Vec::new(), parallel: true }
+    }
+
+    /// `count` elements of any value.
+    pub(super) fn take(&mut self, count: usize) -> Vec<f32> {
+        // The smallest that is large enough, so that one large buffer is not spent on a small tensor.
+        let best = (0..self.free.len())
+            .filter(|&i| self.free[i].capacity() >= count)
+            .min_by_key(|&i| self.free[i].capacity())
+            .or_else(|| (0..self.free.len()).max_by_key(|&i| self.free[i].capacity()));
+        let mut buffer = best.map(|i| self.free.swap_remove(i)).unwrap_or_default();
+        buffer.resize(count, 0.0);
+        buffer
+    }
+
+    /// Gives memory back.
+    pub(super) fn give(&mut self, buffer: Vec<f32>) {
+        const KEPT: usize = 12;
+        if self.free.len() < KEPT {
+            self.free.push(buffer);
+        }
+    }
+}
