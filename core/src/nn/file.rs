@@ -56,15 +56,18 @@ impl NetFile {
     /// # Errors
     /// `pack_invalid` when the bytes are not such a file.
     pub fn from_bytes(bytes: Vec<u8>, path: &Path) -> Result<Self> {
-        let damaged = |reason: String| Error::pack(format!("{}: {reason}; build or fetch the pack again", path.display()));
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(format!("not a safetensors file ({e})")))?;
+        let damaged =
+            |reason: String| Error::pack(format!("{}: {reason}; build or fetch the pack again", path.display()));
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|e| damaged(format!("not a safetensors file ({e})")))?;
         SafeTensors::deserialize(&bytes).map_err(|e| damaged(format!("not a whole safetensors file ({e})")))?;
         let text = metadata
             .metadata()
             .as_ref()
             .and_then(|metadata| metadata.get("nets"))
             .ok_or_else(|| damaged("it describes no nets".into()))?;
-        let header: Header = serde_json::from_str(text).map_err(|e| damaged(format!("its nets cannot be read ({e})")))?;
+        let header: Header =
+            serde_json::from_str(text).map_err(|e| damaged(format!("its nets cannot be read ({e})")))?;
         if header.version != FORMAT_VERSION {
             return Err(damaged(format!("its format is version {}, expected {FORMAT_VERSION}", header.version)));
         }
@@ -87,7 +90,8 @@ impl NetFile {
     /// `pack_invalid` when it has none.
     pub fn anchors(&self, name: &str) -> Result<Tensor> {
         let anchors = self.text(name)?.anchors.as_deref();
-        let anchors = anchors.ok_or_else(|| Error::pack(format!("{}: net {name} has no anchors", self.path.display())))?;
+        let anchors =
+            anchors.ok_or_else(|| Error::pack(format!("{}: net {name} has no anchors", self.path.display())))?;
         self.read(&self.tensors()?, anchors).map_err(|e| e.context(self.path.display()))
     }
 

@@ -195,12 +195,11 @@ impl Net {
         let mut ops = Vec::with_capacity(text.ops.len());
         for (i, op) in text.ops.iter().enumerate() {
             let context = |e: Error| e.context(format!("net {name}, operation {i} ({})", op.op));
-            let inputs: Vec<usize> = op
-                .x
-                .iter()
-                .map(|x| numbers.get(x.as_str()).copied())
-                .collect::<Option<_>>()
-                .ok_or_else(|| context(Error::pack("an input was not computed before")))?;
+            let inputs: Vec<usize> =
+                op.x.iter()
+                    .map(|x| numbers.get(x.as_str()).copied())
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| context(Error::pack("an input was not computed before")))?;
             let kind = op.kind(&weights).map_err(context)?;
             if inputs.is_empty() || (inputs.len() > 1 && !matches!(kind, Kind::Add | Kind::ConcatRows)) {
                 return Err(context(Error::pack(format!("it cannot take {} inputs", inputs.len()))));
@@ -285,8 +284,16 @@ impl OpText {
             "conv2d" => Kind::Conv(self.filter(weights, 4)?),
             "depthwise" => Kind::Depthwise(self.filter(weights, 3)?),
             "dense" => Kind::Dense(self.filter(weights, 2)?),
-            "max_pool" => Kind::MaxPool { size: self.window(self.size)?, stride: self.window(self.stride)?, padding: self.padding()? },
-            "avg_pool" => Kind::AvgPool { size: self.window(self.size)?, stride: self.window(self.stride)?, padding: self.padding()? },
+            "max_pool" => Kind::MaxPool {
+                size: self.window(self.size)?,
+                stride: self.window(self.stride)?,
+                padding: self.padding()?,
+            },
+            "avg_pool" => Kind::AvgPool {
+                size: self.window(self.size)?,
+                stride: self.window(self.stride)?,
+                padding: self.padding()?,
+            },
             "add" => Kind::Add,
             "act" => Kind::Act,
             "affine" => {

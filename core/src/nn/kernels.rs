@@ -203,7 +203,12 @@ fn finish(out: &mut [f32], filter: &Filter, channels: usize) {
 
 /// Maximum or average over windows.
 pub(super) fn pool(
-    x: &Tensor, maximum: bool, size: [usize; 2], stride: [usize; 2], padding: Padding, ws: &mut Workspace,
+    x: &Tensor,
+    maximum: bool,
+    size: [usize; 2],
+    stride: [usize; 2],
+    padding: Padding,
+    ws: &mut Workspace,
 ) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;
     let rows = Axis::new(height, size[0], stride[0], padding, true)?;

@@ -13,14 +13,32 @@ pub(super) fn matmul(out: &mut [f32], a: &[f32], b: &[f32], m: usize, k: usize, 
         out[..m * n].fill(0.0);
         return;
     }
-    let parallelism = if parallel && m * k * n > 1 << 18 { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+    let parallelism =
+        if parallel && m * k * n > 1 << 18 { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
     // SAFETY: the three pointers come from slices that were checked above to hold m*n, m*k and k*n elements; the strides
     // (1 between columns, the row length between rows) stay within them for every row < m or k and column < n or k; `out` is
     // borrowed mutably, so it overlaps neither input; `read_dst` is false, so `out` is only written.
     unsafe {
         gemm::gemm(
-            m, n, k, out.as_mut_ptr(), 1, n as isize, false, a.as_ptr(), 1, k as isize, b.as_ptr(), 1, n as isize, 0.0, 1.0,
-            false, false, false, parallelism,
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.as_ptr(),
+            1,
+            k as isize,
+            b.as_ptr(),
+            1,
+            n as isize,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
         );
     }
 }

@@ -14,9 +14,6 @@ mod matmul;
 mod simd;
 mod tensor;
 
-#[cfg(test)]
-mod tests;
-
 pub use file::NetFile;
 pub use graph::{Activation, Net, Padding};
 pub use tensor::{Tensor, Workspace};
