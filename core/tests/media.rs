@@ -251,6 +251,24 @@ fn rotation_in_the_container_is_honoured() {
 }
 
 #[test]
+fn orientation_in_exif_is_honoured() {
+    let files = Files::new();
+    let video = quadrants(&files, "q.mp4");
+    let jpeg =
+        files.make("q.jpg", &["-i", video.to_str().unwrap(), "-frames:v", "1", "-q:v", "2", "-pix_fmt", "yuvj444p"]);
+    let jpeg = std::fs::read(jpeg).unwrap();
+    // An APP1 segment with the one tag "orientation 6": turn by 90 degrees clockwise to view.
+    let tag = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let exif = [&b"\xff\xe1"[..], &((2 + 6 + tag.len()) as u16).to_be_bytes(), b"Exif\0\0", tag].concat();
+    let turned = open([&jpeg[..2], &exif, &jpeg[2..]].concat());
+    assert_eq!(turned.rotation_deg, 90);
+    let frame = &turned.frames[0];
+    assert_eq!((frame.width, frame.height), (48, 64));
+    assert_colour(pixel(frame, 0.25, 0.25), [0, 0, 255], "blue, from below left to above left");
+    assert_colour(pixel(frame, 0.75, 0.25), [255, 0, 0], "red, from above left to above right");
+}
+
+#[test]
 fn every_pixel_format_keeps_its_colour() {
     const COLOUR: [i32; 3] = [200, 60, 30];
     let files = Files::new();

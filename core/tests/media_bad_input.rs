@@ -125,10 +125,27 @@ fn each_limit_is_named_with_the_value() {
     let wav = files.make("long.wav", &["-f", "lavfi", "-i", "sine=duration=3"]);
     let png = files.make("a.png", &["-f", "lavfi", "-i", "testsrc2=s=400x300", "-frames:v", "1"]);
     let gif = files.make("a.gif", &["-f", "lavfi", "-i", "testsrc2=s=400x300", "-frames:v", "1"]);
+    // One second of video, and sound that starts 100 s later.
+    let video = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=64x48:d=1",
+        "-itsoffset",
+        "100",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=d=1",
+        "-c:v",
+        "mpeg4",
+    ];
+    let apart = files.make("apart.mkv", &video);
     let default = Limits::default;
     let cases = [
         (&path, Limits { max_duration_s: 1.0, ..default() }, "max_duration_s"),
         (&wav, Limits { max_duration_s: 2.5, ..default() }, "max_duration_s"),
+        (&apart, Limits { max_duration_s: 50.0, ..default() }, "max_duration_s"),
         (&path, Limits { max_pixels: 160 * 120 - 1, ..default() }, "160 x 120 = 19200 pixels"),
         (&png, Limits { max_pixels: 100_000, ..default() }, "400 x 300 = 120000 pixels"),
         (&gif, Limits { max_pixels: 100_000, ..default() }, "400 x 300 = 120000 pixels"),

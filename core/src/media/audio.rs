@@ -2,9 +2,9 @@
 
 use ffmpeg_next::{codec, decoder, frame, Packet, Stream};
 
-use super::demux::{drained, MAX_ERRORS_PER_PACKET};
 use super::mix::{Input, Mixer};
 use super::scan::seconds;
+use super::streams::{drained, MAX_ERRORS_PER_PACKET};
 use super::{Limits, Waveform};
 use crate::error::{Error, Result};
 
@@ -108,6 +108,10 @@ impl AudioStream {
         if self.frame.samples() == 0 {
             return Ok(());
         }
+        let length_s = self.frame.samples() as f64 / f64::from(self.frame.rate().max(1));
+        if length_s * f64::from(Waveform::SAMPLE_RATE) > self.max_samples as f64 {
+            return Err(Error::undecodable(format!("one sound frame claims to last {length_s:.0} s")));
+        }
         let mixer = match self.mixer.take() {
             Some(mixer) if mixer.takes(input) => mixer,
             other => {
@@ -131,7 +135,6 @@ impl AudioStream {
             }
             (Some(cursor_s), _) => cursor_s,
         };
-        let length_s = self.frame.samples() as f64 / f64::from(self.frame.rate().max(1));
         self.cursor_s = Some(start_s + length_s);
         if let Some(mixer) = &mut self.mixer {
             mixer.mix(&self.frame, &mut self.samples)?;

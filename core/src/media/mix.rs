@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Most samples of one decoded frame that are taken at a time; more is not sound but an attack.
 const MAX_FRAME_SAMPLES: usize = 1 << 24;
 
+/// Sample rates outside of this, in hertz, are damage: the filters for them would need absurd memory.
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=1_600_000;
+
 /// Resamples sound of one layout, rate and sample format.
 pub(super) struct Mixer {
     context: resampling::Context,
@@ -38,7 +41,7 @@ impl Input {
 
 impl Mixer {
     pub fn new(input: Input) -> Result<Self> {
-        if input.rate == 0 || input.channels == 0 || input.format == Sample::None {
+        if !RATES.contains(&input.rate) || input.channels == 0 || input.format == Sample::None {
             return Err(unmixable(&input));
         }
         let channels = i32::from(input.channels);

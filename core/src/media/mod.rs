@@ -8,17 +8,15 @@
 mod audio;
 mod backend;
 mod convert;
-mod demux;
+mod demuxer;
 mod mix;
 mod note;
 mod pick;
 mod raw;
 mod scan;
 mod source;
+mod streams;
 mod video;
-
-#[path = "memory_io.rs"]
-mod reader;
 
 use std::fmt;
 
@@ -224,7 +222,7 @@ pub fn decode(source: &Source, sampling: &Sampling, limits: &Limits, cancel: &Ca
     let attempt = || -> Result<Clip> {
         source.check(limits)?;
         let scan = scan::scan(source, limits, cancel)?;
-        demux::decode_streams(source, &scan, sampling, limits, cancel)
+        streams::decode_streams(source, &scan, sampling, limits, cancel)
     };
     attempt().map_err(|error| match error.kind {
         ErrorKind::Cancelled => error,

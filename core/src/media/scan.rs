@@ -5,7 +5,7 @@ use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::media::Type as MediaType;
 use ffmpeg_next::{decoder, Error as FfmpegError, Packet, Rational, Stream};
 
-use super::reader::{self, Demuxer};
+use super::demuxer::{self, Demuxer};
 use super::{raw, Limits, Source};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
@@ -69,7 +69,7 @@ impl Scan {
 
 /// Reads all packets of `source`.
 pub(super) fn scan(source: &Source, limits: &Limits, cancel: &CancelToken) -> Result<Scan> {
-    let mut demuxer = reader::open(source.open(cancel)?, limits, cancel)?;
+    let mut demuxer = demuxer::open(source.open(cancel)?, limits, cancel)?;
     let format = demuxer.format().name().to_owned();
     let declared_s = declared_s(&demuxer, &format);
     let mut lines: Vec<Line> = Vec::new();
@@ -90,7 +90,9 @@ pub(super) fn scan(source: &Source, limits: &Limits, cancel: &CancelToken) -> Re
     for index in lines.len()..demuxer.nb_streams() as usize {
         lines.push(Line::of(demuxer.stream(index)));
     }
-    Ok(Scan::of(lines, declared_s, cut || packets.broken, is_still(&format)))
+    let scan = Scan::of(lines, declared_s, cut || packets.broken, is_still(&format));
+    limits.check_duration(scan.duration_s)?;
+    Ok(scan)
 }
 
 impl Scan {

@@ -6,7 +6,7 @@ use super::audio::{is_silent, nothing_decoded, AudioStream};
 use super::pick::wanted_times;
 use super::scan::{Kind, Packets, Scan, StreamScan};
 use super::video::VideoStream;
-use super::{reader, Clip, Frame, Limits, Note, Sampling, Source, Waveform};
+use super::{demuxer, Clip, Frame, Limits, Note, Sampling, Source, Waveform};
 use crate::cancel::CancelToken;
 use crate::error::Result;
 
@@ -86,7 +86,7 @@ impl Pass<'_> {
     /// Reads the source once and decodes the two streams side by side.
     fn run(&mut self, video: Option<&StreamScan>, sound: Option<&StreamScan>) -> Result<(Video, Sound)> {
         let (scan, limits) = (self.scan, self.limits);
-        let mut demuxer = reader::open(self.source.open(self.cancel)?, limits, self.cancel)?;
+        let mut demuxer = demuxer::open(self.source.open(self.cancel)?, limits, self.cancel)?;
         let (mut video_out, mut sound_out) = (Video::default(), Sound::default());
         let mut video_stream = None;
         if let Some((found, stream)) = video.and_then(|found| Some((found, demuxer.stream(found.index)?))) {
