@@ -115,14 +115,19 @@ def _rms(x, weight, eps):
     return (x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + eps) * weight).to(x.dtype)
 
 
-def forward(base, adapter, x, cache=None):
+def forward(base, adapter, x, cache=None, branches=None):
     """Hidden rows [n, t, 576] before the output head. `x` are input rows; with `cache` (a list, filled here) more
-    rows of the same sequences can follow in a later call."""
+    rows of the same sequences can follow in a later call.
+
+    `branches` = (positions [n, t], branch [n, t]): rows of branch 0 are seen by all later rows, those of any other
+    branch by their own branch only. So several answers to one prompt cost the prompt once.
+    """
     n, t, _ = x.shape
     past = cache[0][0].shape[2] if cache else 0
     half = base.head_dim // 2
     freq = base.theta ** (-torch.arange(half, dtype=torch.float32) / half)
-    angle = torch.arange(past, past + t, dtype=torch.float32)[:, None] * freq
+    at = torch.arange(past, past + t)[None] if branches is None else branches[0]
+    angle = (at.float()[:, :, None] * freq)[:, None]  # [n or 1, 1, t, half]
     cos, sin = angle.cos().to(base.dtype), angle.sin().to(base.dtype)
 
     def rope(v):
@@ -134,6 +139,9 @@ def forward(base, adapter, x, cache=None):
     group = base.heads // base.kv_heads
     fresh = cache is not None and not cache
     mask = torch.full((t, past + t), -1e30).triu(past + 1)
+    if branches is not None:
+        other = (branches[1][:, None, :] != 0) & (branches[1][:, None, :] != branches[1][:, :, None])
+        mask = mask.expand(n, t, t).masked_fill(other, -1e30)[:, None]
     for i, w in enumerate(base.blocks):
         h = _rms(x, w["attn_norm"], base.eps)
         q, k, v = F.linear(h, w["qkv"]).split([qw, kw, kw], -1)

@@ -18,6 +18,7 @@ SAYS = 'The person says: "{transcript}"\n'
 ASK = "{question}<|im_end|>\n<|im_start|>assistant\n"
 LEAD_IN = {"emotion": "", "reason": "The person feels"}
 END = "<|im_end|>"
+WORDINGS = {"reason": 3, "sentence": 2, "cues": 1}  # answers per prompt in training
 UPSTREAM6 = ["happy", "sad", "neutral", "angry", "worried", "surprise"]
 
 
@@ -29,7 +30,7 @@ class Sample:
     labels: list
     target: np.ndarray  # [len(labels)] the fused distribution
     prompt: list  # token ids; a slot's rows are negative numbers (-1 - index of the feature)
-    answer: list  # token ids after the label, the end token last
+    answers: list  # of token ids after the label, the end token last: one answer, or several wordings of it
     label: str
     lead_in: list  # token ids between the prompt and the label
     task: str
@@ -108,14 +109,15 @@ def make(rng, encoder, task, evidence=None, labels=None):
     drawn = rng.random() < 0.15
     label = labels[rng.choice(len(labels), p=p) if drawn else int(p.argmax())]
     if task == "emotion":
-        lead, rest = LEAD_IN["emotion"], ""
+        lead, rest = LEAD_IN["emotion"], [""]
     else:
         lead = LEAD_IN["reason"]
-        rest = {"reason": lambda: ". " + wording.explain(rng, e, label, p, labels),
-                "sentence": lambda: wording.one_sentence(rng, e, label),
-                "cues": lambda: "." + wording.cue_list(e)}[task]()
+        write = {"reason": lambda: ". " + wording.explain(rng, e, label, p, labels),
+                 "sentence": lambda: wording.one_sentence(rng, e, label),
+                 "cues": lambda: "." + wording.cue_list(e)}[task]
+        rest = list(dict.fromkeys(write() for _ in range(WORDINGS[task])))
     question = wording.question(rng, task, labels, default)
-    return Sample(e, labels, p, encoder.prompt(e.transcript, question), encoder.ids(rest) + [encoder.end],
+    return Sample(e, labels, p, encoder.prompt(e.transcript, question), [encoder.ids(text) + [encoder.end] for text in rest],
                   label, encoder.ids(lead), task)
 
 
@@ -141,6 +143,6 @@ if __name__ == "__main__":  # a look at the data
     for task in ["emotion", "reason", "reason", "reason", "sentence", "cues"] * 3:
         s = make(rng, encoder, task)
         text = encoder._tok.decode([i for i in s.prompt if i >= 0], skip_special_tokens=False)
-        answer = encoder._tok.decode(s.lead_in + [encoder.label_ids[s.label]] + s.answer, skip_special_tokens=False)
+        answer = encoder._tok.decode(s.lead_in + [encoder.label_ids[s.label]] + s.answers[0], skip_special_tokens=False)
         shown = {label: round(float(v), 2) for label, v in zip(s.labels, s.target) if v >= 0.05}
-        print(len(s.prompt), len(s.answer), repr(text[text.index("Voice:") + 7:]), shown, "\n   ->", answer)
+        print(len(s.prompt), len(s.answers[0]), repr(text[text.index("Voice:") + 7:]), shown, "\n   ->", answer)

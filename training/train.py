@@ -30,10 +30,10 @@ from model import ALPHA, FEATURES, HIDDEN, PROJECTOR_WIDTH, RANK, Adapter, Base,
 # (share of the run, task mix): first learn to read the vectors, then to write.
 CURRICULUM = [
     (0.2, {"emotion": 0.6, "cues": 0.28, "reason": 0.12}),
-    (0.8, {"emotion": 0.25, "cues": 0.25, "reason": 0.45, "sentence": 0.05}),
+    (0.8, {"emotion": 0.2, "cues": 0.3, "reason": 0.45, "sentence": 0.05}),
 ]
 LABEL_WEIGHT = 3.0
-TEXT_WEIGHT = 1 / 30  # per token of weight 1
+TEXT_WEIGHT = 1 / 40  # per token of weight 1
 # Weights of text tokens: those that state a cue, the person's words (a copy), all others.
 CUE_TOKEN, QUOTED_TOKEN, PLAIN_TOKEN = 2.0, 0.3, 0.6
 FALL = 0.35  # share of the run over which the learning rate falls
@@ -41,34 +41,41 @@ KEEP = 0.97  # of the running mean of the weights, which is what is saved
 
 
 def collate(base, adapter, encoder, batch):
-    """(input rows [n, t, 576], label positions [n], [(sample, position, next id)] of the text)."""
+    """(input rows [n, t, 576], branches, label positions [n], [(sample, position, next id)] of the text)."""
     n = len(batch)
     soft = {}
     vecs = [vectors(s.evidence) for s in batch]
     for name in samples.SLOTS:
         soft[name] = adapter.soft(name, torch.from_numpy(np.stack([v[name] for v in vecs])))
     rows = torch.cat([soft[name] for name in samples.SLOTS], 1).to(base.dtype)  # [n, 11, 576]
-    lines, label_at = [], []
-    for s in batch:
-        label_at.append(len(s.prompt) + len(s.lead_in) - 1)
-        lines.append(s.prompt + s.lead_in + [encoder.label_ids[s.label]] + s.answer[:-1])
+    lines, places, branch, label_at, text = [], [], [], [], []
+    for i, s in enumerate(batch):
+        line = s.prompt + s.lead_in + [encoder.label_ids[s.label]]
+        stem = len(line)
+        place, side = list(range(stem)), [0] * stem
+        label_at.append(stem - 2)
+        for k, answer in enumerate(s.answers):
+            # The label's row predicts every answer's first token, each token its successor.
+            text += [(i, stem - 1 if j == 0 else len(line) + j - 1, token) for j, token in enumerate(answer)]
+            line = line + answer[:-1]
+            place += range(stem, stem + len(answer) - 1)
+            side += [k + 1] * (len(answer) - 1)
+        lines.append(line), places.append(place), branch.append(side)
     t = max(len(line) for line in lines)
-    ids = torch.tensor([line + [encoder.end] * (t - len(line)) for line in lines])
-    slots = ids < 0
-    x = base.embed[ids.clamp(min=0)]
-    x = x.masked_scatter(slots[..., None], rows)
-    text = [(i, label_at[i] + 1 + j, token) for i, s in enumerate(batch) for j, token in enumerate(s.answer)]
-    return x, label_at, text
+    pad = lambda rows, value: torch.tensor([row + [value] * (t - len(row)) for row in rows])
+    ids = pad(lines, encoder.end)
+    x = base.embed[ids.clamp(min=0)].masked_scatter((ids < 0)[..., None], rows)
+    return x, (pad(places, 0), pad(branch, 0)), label_at, text
 
 
-def token_weights(encoder, sample):
-    """Weight of each token of the answer's text, the end token included."""
+def token_weights(encoder, answer):
+    """Weight of each token of one answer's text, the end token included."""
     spans, at = [], 0
-    for token in sample.answer[:-1]:
+    for token in answer[:-1]:
         size = len(encoder.piece(token))
         spans.append((at, at + size))
         at += size
-    text = encoder.bytes(sample.answer[:-1])
+    text = encoder.bytes(answer[:-1])
     stated, quoted = cue_spans(text), quote_spans(text)
     inside = lambda span, regions: any(span[0] < b and a < span[1] for a, b in regions)
     return [QUOTED_TOKEN if inside(s, quoted) else CUE_TOKEN if inside(s, stated) else PLAIN_TOKEN for s in spans] + [PLAIN_TOKEN]
@@ -76,8 +83,8 @@ def token_weights(encoder, sample):
 
 def losses(base, adapter, encoder, batch):
     """(sum of the labels' KL, weighted sum of the text's cross entropy, sum of those weights)."""
-    x, label_at, text = collate(base, adapter, encoder, batch)
-    h = forward(base, adapter, x)
+    x, branches, label_at, text = collate(base, adapter, encoder, batch)
+    h = forward(base, adapter, x, branches=branches)
     at_label = torch.log_softmax(logits(base, h[torch.arange(len(batch)), torch.tensor(label_at)]), -1)
     kl = 0.0
     for i, s in enumerate(batch):
@@ -86,7 +93,7 @@ def losses(base, adapter, encoder, batch):
         kl = kl + (p * (torch.log(p.clamp(min=1e-9)) - got)).sum()
     rows, cols, targets = zip(*text)
     at_text = logits(base, h[torch.tensor(rows), torch.tensor(cols)])
-    weights = torch.tensor([w for s in batch for w in token_weights(encoder, s)])
+    weights = torch.tensor([w for s in batch for answer in s.answers for w in token_weights(encoder, answer)])
     ce = (F.cross_entropy(at_text, torch.tensor(targets), reduction="none") * weights).sum()
     return kl, ce, weights.sum().item()
 
@@ -97,7 +104,7 @@ def batches(seed, encoder, count, per_step, stages):
     steps = []
     for stage, (share, mix) in enumerate(stages):
         drawn = samples.stream(seed * 1000 + stage, encoder, round(count * share / sum(s for s, _ in stages)), mix)
-        drawn.sort(key=lambda s: len(s.prompt) + len(s.lead_in) + len(s.answer))
+        drawn.sort(key=lambda s: len(s.prompt) + len(s.lead_in) + sum(map(len, s.answers)))
         groups = [drawn[i:i + per_step] for i in range(0, len(drawn) - per_step + 1, per_step)]
         rng.shuffle(groups)
         steps += groups
@@ -196,7 +203,7 @@ def main():
     parser.add_argument("gguf", help="the language model's GGUF file")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("packs/mini"))
     parser.add_argument("--samples", type=int, default=16000)
-    parser.add_argument("--batch", type=int, default=16, help="samples per step, over all processes")
+    parser.add_argument("--batch", type=int, default=8, help="samples per step, over all processes")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--init", help="adapter.safetensors to go on from, with the last stage of the curriculum")
