@@ -121,9 +121,10 @@ fn source(input: &Path) -> Result<Source, Error> {
         return Ok(Source::from(input));
     }
     let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes).map_err(|error| {
-        Error::invalid_argument(format!("standard input cannot be read: {error}"))
-    })?;
+    io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::invalid_argument(format!("standard input cannot be read: {error}")))?;
     Ok(Source::from(bytes))
 }
 

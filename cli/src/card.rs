@@ -15,7 +15,8 @@ const BOLD: Style = Style::new().bold();
 
 /// The line above the answer.
 pub fn title(input: &Path) -> io::Result<()> {
-    let name = input.file_name().map_or_else(|| input.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let name =
+        input.file_name().map_or_else(|| input.display().to_string(), |name| name.to_string_lossy().into_owned());
     write!(stdout(), "\n{DIM}{name}{DIM:#}\n\n  ")
 }
 

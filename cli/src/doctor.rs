@@ -28,7 +28,8 @@ pub fn run(options: &DoctorOptions) -> io::Result<ExitCode> {
     if missing.is_empty() {
         report.say(true, "decoders", &DECODERS.join(", "))?;
     } else {
-        report.hint("decoders", &format!("FFmpeg has none for {}; install a full build of FFmpeg", missing.join(", ")))?;
+        report
+            .hint("decoders", &format!("FFmpeg has none for {}; install a full build of FFmpeg", missing.join(", ")))?;
     }
 
     let wanted = PackRef::from(options.pack.as_str());
@@ -49,7 +50,11 @@ pub fn run(options: &DoctorOptions) -> io::Result<ExitCode> {
                 match answer {
                     Ok(answer) => {
                         let took = began.elapsed().as_secs_f64();
-                        report.say(true, "answer", &format!("{:?} to an empty clip, in {took:.2} s", answer.response))?;
+                        report.say(
+                            true,
+                            "answer",
+                            &format!("{:?} to an empty clip, in {took:.2} s", answer.response),
+                        )?;
                     }
                     Err(error) => report.say(false, "answer", &error.to_string())?,
                 }

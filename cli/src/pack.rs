@@ -53,7 +53,12 @@ fn verify(name: &str) -> io::Result<Result<(), Error>> {
     };
     let manifest = pack.manifest();
     let (name, files) = (&manifest.name, manifest.files.len());
-    writeln!(stdout(), "{name} {}: {files} files, {:.0} MB, all as the manifest says", manifest.version, megabytes(&pack))?;
+    writeln!(
+        stdout(),
+        "{name} {}: {files} files, {:.0} MB, all as the manifest says",
+        manifest.version,
+        megabytes(&pack)
+    )?;
     Ok(Ok(()))
 }
 

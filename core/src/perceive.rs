@@ -6,7 +6,7 @@ use crate::analysis::{AnalysisNote, DescribedFrame, Face, Rect};
 use crate::cancel::CancelToken;
 use crate::encoders::whisper::{pool_statistics, TranscribeOptions, Whisper};
 use crate::error::Result;
-use crate::face::{FaceBox, FacePeak, FaceReader, FaceReading, FramePick};
+use crate::face::{FaceBox, FaceReader, FaceReading, FramePick, PeakFace};
 use crate::features::{Cue, FaceFeatures, Features, VoiceFeatures};
 use crate::media::{Clip, Waveform};
 use crate::pack::Pack;
@@ -140,7 +140,7 @@ impl Observation {
             .iter()
             .map(|face| Face { bbox: rect(&face.bbox), score: face.score, track: face.track, time_s: face.time_s })
             .collect();
-        let FacePeak { time_s, index, bbox, .. } = &reading.peak;
+        let PeakFace { time_s, index, bbox, .. } = &reading.peak;
         self.frame = Some(DescribedFrame { time_s: *time_s, index: *index, face: Some(rect(bbox)) });
         let g = &reading.geometry;
         self.cues.extend([

@@ -118,10 +118,9 @@ impl Question {
 /// Checks the length of a text from outside.
 pub(crate) fn check_text(name: &str, text: Option<&str>) -> Result<()> {
     match text {
-        Some(text) if text.len() > MAX_TEXT_BYTES => Err(Error::invalid_argument(format!(
-            "the {name} has {} bytes; give at most {MAX_TEXT_BYTES}",
-            text.len()
-        ))),
+        Some(text) if text.len() > MAX_TEXT_BYTES => {
+            Err(Error::invalid_argument(format!("the {name} has {} bytes; give at most {MAX_TEXT_BYTES}", text.len())))
+        }
         _ => Ok(()),
     }
 }
@@ -155,6 +154,8 @@ mod tests {
         }
         assert!(Question { labels: Some(many), ..Question::default() }.validate().is_err());
         assert!(question(None, Some(&"x".repeat(4001))).validate().is_err());
-        assert!(Question { labels: Some(vec!["calm".into(), "bored".into()]), ..Question::default() }.validate().is_ok());
+        assert!(Question { labels: Some(vec!["calm".into(), "bored".into()]), ..Question::default() }
+            .validate()
+            .is_ok());
     }
 }

@@ -166,15 +166,14 @@ impl Responder {
         let mut sampler = Sampler::new(question.sampling.clone())?;
         let mut stream = self.tokenizer.stream();
         let mut text = String::new();
-        let generation =
-            generate(&self.llama, cache, &logits, &mut sampler, &self.stop_ids, cancel, &mut |id| {
-                let piece = stream.push(id);
-                if !piece.is_empty() {
-                    on_text(&piece);
-                    text.push_str(&piece);
-                }
-                ControlFlow::Continue(())
-            })?;
+        let generation = generate(&self.llama, cache, &logits, &mut sampler, &self.stop_ids, cancel, &mut |id| {
+            let piece = stream.push(id);
+            if !piece.is_empty() {
+                on_text(&piece);
+                text.push_str(&piece);
+            }
+            ControlFlow::Continue(())
+        })?;
         let tail = stream.finish();
         if !tail.is_empty() {
             on_text(&tail);
@@ -193,8 +192,7 @@ struct Continuation {
 
 fn load_lora(path: &Path, llama: &Llama, scale: f32) -> Result<LoraWeights> {
     let bytes = std::fs::read(path).map_err(|error| Error::pack(error.to_string()))?;
-    let tensors =
-        SafeTensors::deserialize(&bytes).map_err(|error| Error::pack(format!("not safetensors: {error}")))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Error::pack(format!("not safetensors: {error}")))?;
     LoraWeights::from_safetensors(&tensors, llama.config(), scale)
 }
 

@@ -7,8 +7,8 @@ mod common;
 use common::{pack_dir, root};
 use emotion_llama_core::features::{FaceFeatures, Features, VoiceFeatures};
 use emotion_llama_core::pack::Pack;
-use emotion_llama_core::prompt::Task;
 use emotion_llama_core::projector::Projector;
+use emotion_llama_core::prompt::Task;
 use emotion_llama_core::request::Question;
 use emotion_llama_core::respond::Responder;
 use emotion_llama_core::CancelToken;
@@ -92,8 +92,7 @@ fn label_scores_and_text_agree_with_the_recipe() {
             question.sampling.repetition_penalty = 1.0;
             question.sampling.max_new_tokens = 16;
             let words = case["transcript"].as_str();
-            let response =
-                responder.respond(&features, words, &question, &CancelToken::new(), &mut |_| {}).unwrap();
+            let response = responder.respond(&features, words, &question, &CancelToken::new(), &mut |_| {}).unwrap();
             assert_eq!(response.usage.prompt_tokens, expected["prompt_ids"].as_array().unwrap().len(), "{name} {key}");
             assert_eq!(response.emotion, expected["label"].as_str().unwrap(), "{name} {key}");
             for (label, p) in expected["probabilities"].as_object().unwrap() {
@@ -103,7 +102,11 @@ fn label_scores_and_text_agree_with_the_recipe() {
             if task == Task::Reason {
                 let text = expected["text"].as_str().unwrap();
                 let begin: String = text.chars().take(24).collect();
-                assert!(response.text.contains(begin.trim()), "{name}: {:?} does not go on with {begin:?}", response.text);
+                assert!(
+                    response.text.contains(begin.trim()),
+                    "{name}: {:?} does not go on with {begin:?}",
+                    response.text
+                );
             }
         }
     }

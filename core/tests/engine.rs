@@ -82,7 +82,9 @@ fn reasons_name_cues_that_were_measured_in_that_clip() {
         for cue in &analysis.cues {
             let Some(levels) = phrases.get(cue.name) else { continue };
             for (level, sign) in [("high", 1.0), ("low", -1.0)] {
-                let said = levels.get(level).is_some_and(|list| list.iter().any(|phrase| text.contains(&phrase.to_lowercase())));
+                let said = levels
+                    .get(level)
+                    .is_some_and(|list| list.iter().any(|phrase| text.contains(&phrase.to_lowercase())));
                 if said {
                     stated += 1;
                     agreeing += usize::from(cue.z * sign >= 0.5);
@@ -233,7 +235,8 @@ fn work_stops_when_it_is_cancelled() {
 fn one_engine_serves_many_threads() {
     let expected = ask(observation("DIS"), Task::Emotion).probabilities;
     std::thread::scope(|scope| {
-        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(observation("DIS"), Task::Emotion).probabilities)).collect();
+        let runs: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| ask(observation("DIS"), Task::Emotion).probabilities)).collect();
         for run in runs {
             assert_eq!(run.join().unwrap(), expected);
         }

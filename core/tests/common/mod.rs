@@ -22,7 +22,9 @@ pub fn pack_dir() -> PathBuf {
 /// The engine with the mini pack, loaded once a test program.
 pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::open(&PackRef::Dir(pack_dir()), &EngineOptions::default()).expect("the mini pack opens"))
+    ENGINE.get_or_init(|| {
+        Engine::open(&PackRef::Dir(pack_dir()), &EngineOptions::default()).expect("the mini pack opens")
+    })
 }
 
 /// One of the six CREMA-D clips by its three-letter code.
