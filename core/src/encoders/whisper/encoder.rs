@@ -1,7 +1,8 @@
 //! The audio encoder: two convolutions, sinusoidal positions, four transformer layers with the norm in front.
 //!
 //! Follows `WhisperEncoder` of transformers and `AudioEncoder` of OpenAI's `whisper/model.py`. Unlike those it takes any
-//! length up to 30 s: positions are cut to the input.
+//! length up to 30 s: positions are cut to the input. And it can stand for the silence that fills up the 30 s with few
+//! frames, see [`Encoder::run_in_silence`].
 
 use super::matrix::{gelu, multiply, softmax_rows, LayerNorm, Linear, Matrix, View};
 use super::mel::MEL_BANDS;
@@ -20,6 +21,14 @@ pub(super) const HEAD: usize = HIDDEN / HEADS;
 pub(super) const MLP: usize = 4 * HIDDEN;
 /// Query rows whose scores are held at a time: 256 x 1500 f32 stay in the cache.
 const QUERY_ROWS: usize = 256;
+
+/// What the decoder reads.
+pub(super) struct Encoded {
+    /// `[frames, 384]`.
+    pub hidden: Matrix,
+    /// Logarithm of how many frames each frame stands for.
+    pub log_count: Vec<f32>,
+}
 
 pub(super) struct Encoder {
     conv1: Linear,
@@ -84,19 +93,63 @@ impl Encoder {
     ///
     /// `each_layer` sees the hidden states that transformers lists as `hidden_states[1..]`: those after the layers 1 to
     /// 3, and then the final result, which is layer 4 after the last norm.
-    pub fn run(&self, mel: &Matrix, cancel: &CancelToken, mut each_layer: impl FnMut(&Matrix)) -> Result<Matrix> {
+    pub fn run(&self, mel: &Matrix, cancel: &CancelToken, each_layer: impl FnMut(&Matrix)) -> Result<Matrix> {
+        let mut hidden = self.convolve(mel, cancel)?;
+        if hidden.rows > self.position.rows {
+            return Err(Error::internal(format!("{} encoder frames, at most {MAX_FRAMES} fit", hidden.rows)));
+        }
+        hidden.data.iter_mut().zip(&self.position.data).for_each(|(value, position)| *value += position);
+        self.transform(hidden, None, cancel, each_layer)
+    }
+
+    /// Encodes `mel`, which ends in silence, as if that silence went on until 30 s, at a fraction of the cost.
+    ///
+    /// Recognition needs those 30 s: the model was trained on nothing else, and on less it says a sentence again and
+    /// again. But past the end of the sound the frames differ by their position only, and positions change slowly. So
+    /// one frame stands for `stride` of them, and counts `stride` times in every softmax: the logarithm of its count is
+    /// added to its scores.
+    pub fn run_in_silence(&self, mel: &Matrix, stride: usize, cancel: &CancelToken) -> Result<Encoded> {
+        let mut hidden = self.convolve(mel, cancel)?;
+        let heard = hidden.rows.min(MAX_FRAMES);
+        hidden.data.truncate(heard * HIDDEN);
+        // The last frames see the zeros that pad the convolutions; the third from the end does not.
+        let silence = hidden.data.get(heard.saturating_sub(3) * HIDDEN..).and_then(|rows| rows.get(..HIDDEN));
+        let silence = silence.unwrap_or(&[]).to_vec();
+        hidden.data.iter_mut().zip(&self.position.data).for_each(|(value, position)| *value += position);
+        let mut log_count = vec![0.0; heard];
+        for first in (heard..MAX_FRAMES).step_by(stride.max(1)) {
+            let count = stride.max(1).min(MAX_FRAMES - first);
+            let at = (first + count / 2) * HIDDEN;
+            let position = self.position.data.get(at..at + HIDDEN).unwrap_or(&[]);
+            hidden.data.extend(silence.iter().zip(position).map(|(value, position)| value + position));
+            log_count.push((count as f32).ln());
+        }
+        hidden.rows = log_count.len();
+        let hidden = self.transform(hidden, Some(&log_count), cancel, |_| ())?;
+        Ok(Encoded { hidden, log_count })
+    }
+
+    /// The two convolutions: `[frames, 80]` -> `[(frames + 1) / 2, 384]`.
+    fn convolve(&self, mel: &Matrix, cancel: &CancelToken) -> Result<Matrix> {
         let mut hidden = convolve(&self.conv1, mel, 1)?;
         gelu(&mut hidden.data);
         cancel.check()?;
         let mut hidden = convolve(&self.conv2, &hidden, 2)?;
         gelu(&mut hidden.data);
-        if hidden.rows > self.position.rows {
-            return Err(Error::internal(format!("{} encoder frames, at most {MAX_FRAMES} fit", hidden.rows)));
-        }
-        hidden.data.iter_mut().zip(&self.position.data).for_each(|(value, position)| *value += position);
+        cancel.check()?;
+        Ok(hidden)
+    }
+
+    fn transform(
+        &self,
+        mut hidden: Matrix,
+        log_count: Option<&[f32]>,
+        cancel: &CancelToken,
+        mut each_layer: impl FnMut(&Matrix),
+    ) -> Result<Matrix> {
         for (index, layer) in self.layers.iter().enumerate() {
             let qkv = layer.qkv.apply(layer.attention_norm.apply(&hidden).view())?;
-            let mixed = self_attention(&qkv, cancel)?;
+            let mixed = self_attention(&qkv, log_count, cancel)?;
             layer.out.add_to(&mut hidden, mixed.view())?;
             cancel.check()?;
             layer.mlp.add_to(&mut hidden)?;
@@ -128,7 +181,7 @@ fn convolve(kernel: &Linear, input: &Matrix, stride: usize) -> Result<Matrix> {
 }
 
 /// Softmax attention of every frame to every frame, on `[frames, q | k | v]`.
-fn self_attention(qkv: &Matrix, cancel: &CancelToken) -> Result<Matrix> {
+fn self_attention(qkv: &Matrix, log_count: Option<&[f32]>, cancel: &CancelToken) -> Result<Matrix> {
     let frames = qkv.rows;
     let mut mixed = Matrix::zeros(frames, HIDDEN);
     let scale = 1.0 / (HEAD as f32).sqrt();
@@ -141,7 +194,7 @@ fn self_attention(qkv: &Matrix, cancel: &CancelToken) -> Result<Matrix> {
             let key = qkv.block(0, frames, HIDDEN + head * HEAD, HEAD);
             let value = qkv.block(0, frames, 2 * HIDDEN + head * HEAD, HEAD);
             multiply(scores.view_mut(), query, key.transposed(), scale, false)?;
-            softmax_rows(&mut scores.data, frames);
+            softmax_rows(&mut scores.data, frames, log_count);
             multiply(mixed.block_mut(first, rows, head * HEAD, HEAD), scores.view(), value, 1.0, false)?;
         }
     }

@@ -208,9 +208,12 @@ pub(super) fn gelu(values: &mut [f32]) {
     }
 }
 
-/// Softmax of each row of `cols` values, in place.
-pub(super) fn softmax_rows(values: &mut [f32], cols: usize) {
+/// Softmax of each row of `cols` values, in place. `bias` is added to every row first.
+pub(super) fn softmax_rows(values: &mut [f32], cols: usize, bias: Option<&[f32]>) {
     let apply = |row: &mut [f32]| {
+        if let Some(bias) = bias {
+            row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+        }
         let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         row.iter_mut().for_each(|x| *x = exp(*x - max));
         let scale = 1.0 / row.iter().sum::<f32>();

@@ -3,10 +3,13 @@
 //! A port of OpenAI's Whisper (Radford et al., 2022, "Robust Speech Recognition via Large-Scale Weak Supervision") in the
 //! shape of transformers' `modeling_whisper.py`. The weights are f16 in `speech.safetensors` and computed in f32.
 
+mod decoder;
 mod encoder;
 mod features;
 mod matrix;
 mod mel;
+mod transcribe;
+mod vocabulary;
 mod weights;
 
 use std::path::Path;
@@ -17,32 +20,89 @@ pub use matrix::Matrix;
 pub use mel::{LogMel, HOP, MEL_BANDS};
 
 use crate::cancel::CancelToken;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::media::Waveform;
+use decoder::Decoder;
 use encoder::Encoder;
-use weights::{map, weight_path, Weights};
+use transcribe::Recognizer;
+use vocabulary::Vocabulary;
+use weights::{map, Weights};
 
 /// Shorter sound is padded with silence to this: 0.1 s.
 const MIN_SAMPLES: usize = 1600;
 /// Mel frames in the longest input of the encoder: 30 s.
 const MAX_MEL_FRAMES: usize = 2 * MAX_FRAMES;
 
+/// Tokens of the English Whisper models; the multilingual ones have one more.
+const ENGLISH_VOCABULARY: usize = 51_864;
+
 /// The speech model of a pack. Immutable, shared between threads.
 pub struct Whisper {
     mel: LogMel,
     encoder: Encoder,
+    decoder: Decoder,
+    vocabulary: Vocabulary,
+    /// Per token: never said.
+    suppressed: Vec<bool>,
+    /// Tokens that do not start a text.
+    suppressed_first: Vec<u32>,
+}
+
+/// How to transcribe.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TranscribeOptions {
+    /// The language that is spoken, as an ISO 639-1 code such as `en`, where it is known.
+    pub language: Option<String>,
+}
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcript {
+    /// The words, trimmed.
+    pub text: String,
+    /// ISO 639-1 code of the language.
+    pub language: String,
+    /// Mean log-probability of the tokens; nearer to 0 is surer.
+    pub avg_logprob: f32,
+    /// Highest probability of any window that nobody speaks, 0 to 1.
+    pub no_speech_prob: f32,
 }
 
 impl Whisper {
-    /// Loads `speech.safetensors` of a pack directory.
+    /// Loads `speech.safetensors` and `speech_tokenizer.json` of a pack directory.
     ///
     /// # Errors
     /// `pack_invalid`, with the file and the tensor, when a file is missing or damaged.
     pub fn open(pack_dir: &Path) -> Result<Self> {
-        let path = weight_path(pack_dir);
+        let path = pack_dir.join("speech.safetensors");
         let bytes = map(&path)?;
         let weights = Weights::parse(&path, &bytes)?;
-        Ok(Self { mel: LogMel::new(), encoder: Encoder::load(&weights)? })
+        let size = weights.rows("decoder.embedding")?;
+        let ((encoder, decoder), vocabulary) = rayon::join(
+            || rayon::join(|| Encoder::load(&weights), || Decoder::load(&weights, size)),
+            || Vocabulary::open(&pack_dir.join("speech_tokenizer.json"), size),
+        );
+        let vocabulary = vocabulary?;
+        if size != ENGLISH_VOCABULARY {
+            let what = format!("a vocabulary of {size} tokens, the English one has {ENGLISH_VOCABULARY}");
+            return Err(Error::pack(format!("speech weights {}: tensor decoder.embedding has {what}", path.display())));
+        }
+        // The timestamps follow the last named control token.
+        let mut suppressed: Vec<bool> = (0..size as u32).map(|token| !vocabulary.is_text(token)).collect();
+        for token in weights.setting::<Vec<u32>>("suppress_ids")? {
+            if let Some(slot) = suppressed.get_mut(token as usize) {
+                *slot = true;
+            }
+        }
+        suppressed[vocabulary.end_of_text as usize] = false;
+        Ok(Self {
+            mel: LogMel::new(),
+            encoder: encoder?,
+            decoder: decoder?,
+            vocabulary,
+            suppressed,
+            suppressed_first: weights.setting("suppress_ids_begin")?,
+        })
     }
 
     /// Hidden states of the four encoder layers on the clip's own length, not padded to 30 s.
@@ -77,5 +137,83 @@ impl Whisper {
             })?;
         }
         Ok(HiddenStates { layers })
+    }
+
+    /// The words that are spoken, or `None` where nobody is heard to speak English: silence, noise, another language.
+    ///
+    /// The model knows English only. With another [`TranscribeOptions::language`] there is nothing to do; without one,
+    /// a text that the model itself finds unlikely is not given. Long sound is read in windows of at most 30 s.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    pub fn transcribe(
+        &self,
+        audio: &Waveform,
+        options: &TranscribeOptions,
+        cancel: &CancelToken,
+    ) -> Result<Option<Transcript>> {
+        let english = |code: &str| code.eq_ignore_ascii_case("en") || code.to_ascii_lowercase().starts_with("en-");
+        if options.language.as_deref().is_some_and(|code| !english(code)) || audio.samples.len() < MIN_SAMPLES {
+            return Ok(None);
+        }
+        let windows = self.recognizer().run(&audio.samples, cancel)?;
+        let tokens: Vec<u32> = windows.iter().flat_map(|window| window.tokens.iter().copied()).collect();
+        if tokens.is_empty() {
+            return Ok(None);
+        }
+        let sum: f32 = windows.iter().map(|window| window.sum_logprob).sum();
+        Ok(Some(Transcript {
+            text: self.vocabulary.decode(&tokens).trim().to_owned(),
+            language: "en".to_owned(),
+            avg_logprob: sum / (tokens.len() + windows.len()) as f32,
+            no_speech_prob: windows.iter().map(|window| window.no_speech_prob).fold(0.0, f32::max),
+        }))
+    }
+
+    /// Logits `[tokens, vocabulary]` of the decoder for given `tokens`, the silence up to 30 s read with `stride`. For tests.
+    ///
+    /// # Errors
+    /// `cancelled`; `internal` for tokens that do not exist.
+    #[doc(hidden)]
+    pub fn logits(&self, audio: &Waveform, stride: usize, tokens: &[u32], cancel: &CancelToken) -> Result<Matrix> {
+        let encoded = self.recognizer().encode(&audio.samples, stride, cancel)?;
+        let mut cache = self.decoder.start(encoded, cancel)?;
+        // The first two as the prompt, the others one by one: the way recognition takes.
+        let (prompt, text) = tokens.split_at(tokens.len().min(2));
+        let mut logits = self.decoder.logits(&self.decoder.forward(prompt, &mut cache, cancel)?);
+        for &token in text {
+            let next = self.decoder.logits(&self.decoder.forward(&[token], &mut cache, cancel)?);
+            logits.data.extend_from_slice(&next.data);
+            logits.rows += 1;
+        }
+        Ok(logits)
+    }
+
+    /// Text of token ids. For tests.
+    #[doc(hidden)]
+    pub fn decode_tokens(&self, tokens: &[u32]) -> String {
+        self.vocabulary.decode(tokens)
+    }
+
+    /// Greedy text of one window as is, the silence up to 30 s read with `stride`: text, mean log-probability, no-speech
+    /// probability. For tests.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    #[doc(hidden)]
+    pub fn window_text(&self, audio: &Waveform, stride: usize, cancel: &CancelToken) -> Result<(String, f32, f32)> {
+        let window = self.recognizer().window(&audio.samples, stride, cancel)?;
+        Ok((self.vocabulary.decode(&window.tokens), window.avg_logprob(), window.no_speech_prob))
+    }
+
+    fn recognizer(&self) -> Recognizer<'_> {
+        Recognizer {
+            mel: &self.mel,
+            encoder: &self.encoder,
+            decoder: &self.decoder,
+            vocabulary: &self.vocabulary,
+            suppressed: &self.suppressed,
+            suppressed_first: &self.suppressed_first,
+        }
     }
 }

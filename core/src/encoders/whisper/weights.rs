@@ -1,7 +1,7 @@
 //! `speech.safetensors`: mapped, checked, widened from f16 to f32.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -106,9 +106,4 @@ fn widen(values: &[f16]) -> Vec<f32> {
     let mut out = vec![0.0; values.len()];
     values.convert_to_f32_slice(&mut out);
     out
-}
-
-/// Where the weights of a pack are.
-pub(super) fn weight_path(pack_dir: &Path) -> PathBuf {
-    pack_dir.join("speech.safetensors")
 }
