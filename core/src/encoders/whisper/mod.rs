@@ -56,15 +56,16 @@ pub struct TranscribeOptions {
 }
 
 /// What is said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transcript {
-    /// The words, trimmed.
+    /// The words, trimmed; empty where nothing was understood.
     pub text: String,
-    /// ISO 639-1 code of the language.
+    /// ISO 639-1 code of the language; empty where there is no text.
     pub language: String,
-    /// Mean log-probability of the tokens; nearer to 0 is surer.
+    /// Mean log-probability of the tokens of all windows, of those too that were not kept; nearer to 0 is surer. 0 where
+    /// nothing was decoded.
     pub avg_logprob: f32,
-    /// Highest probability of any window that nobody speaks, 0 to 1.
+    /// Highest probability of any window that nobody speaks, 0 to 1. 0 where nothing was decoded.
     pub no_speech_prob: f32,
 }
 
@@ -139,7 +140,7 @@ impl Whisper {
         Ok(HiddenStates { layers })
     }
 
-    /// The words that are spoken, or `None` where nobody is heard to speak English: silence, noise, another language.
+    /// The words that are spoken. No text where nobody is heard to speak English: silence, noise, another language.
     ///
     /// The model knows English only. With another [`TranscribeOptions::language`] there is nothing to do; without one,
     /// a text that the model itself finds unlikely is not given. Long sound is read in windows of at most 30 s.
@@ -151,23 +152,22 @@ impl Whisper {
         audio: &Waveform,
         options: &TranscribeOptions,
         cancel: &CancelToken,
-    ) -> Result<Option<Transcript>> {
+    ) -> Result<Transcript> {
         let english = |code: &str| code.eq_ignore_ascii_case("en") || code.to_ascii_lowercase().starts_with("en-");
         if options.language.as_deref().is_some_and(|code| !english(code)) || audio.samples.len() < MIN_SAMPLES {
-            return Ok(None);
+            return Ok(Transcript::default());
         }
         let windows = self.recognizer().run(&audio.samples, cancel)?;
-        let tokens: Vec<u32> = windows.iter().flat_map(|window| window.tokens.iter().copied()).collect();
-        if tokens.is_empty() {
-            return Ok(None);
-        }
-        let sum: f32 = windows.iter().map(|window| window.sum_logprob).sum();
-        Ok(Some(Transcript {
-            text: self.vocabulary.decode(&tokens).trim().to_owned(),
-            language: "en".to_owned(),
-            avg_logprob: sum / (tokens.len() + windows.len()) as f32,
+        let kept: Vec<&[u32]> =
+            windows.iter().filter(|window| window.is_kept(&self.vocabulary)).map(|window| &window.tokens[..]).collect();
+        let text = self.vocabulary.decode(&kept.concat()).trim().to_owned();
+        let tokens: usize = windows.iter().map(|window| window.tokens.len() + 1).sum();
+        Ok(Transcript {
+            language: if text.is_empty() { String::new() } else { "en".to_owned() },
+            text,
+            avg_logprob: windows.iter().map(|window| window.sum_logprob).sum::<f32>() / tokens.max(1) as f32,
             no_speech_prob: windows.iter().map(|window| window.no_speech_prob).fold(0.0, f32::max),
-        }))
+        })
     }
 
     /// Logits `[tokens, vocabulary]` of the decoder for given `tokens`, the silence up to 30 s read with `stride`. For tests.

@@ -2,9 +2,9 @@
 //!
 //! Follows `decode_with_fallback` and `DecodingTask` of OpenAI's `whisper/decoding.py` where it can: suppressed tokens, no
 //! blank at the start, no-speech probability from the start token, mean log-probability over the text and its end.
-//! Two things differ. Sampling at higher temperatures is not tried, so that a run is repeatable. And the encoder does not
-//! see 30 s when the clip is short: it sees the clip and [`CONTEXT_SILENCE`] of silence, which costs a tenth of the time
-//! and gives the same text in most cases; where the text then looks unsure the window is decoded again on 30 s.
+//! Two things differ. Sampling at higher temperatures is not tried, so that a run is repeatable. And the silence that
+//! fills a short clip up to 30 s is encoded by one frame in [`STRIDE`] ([`Encoder::run_in_silence`]), at about a sixth
+//! of the cost. The text is the same in most cases; where it looks unsure, all of the silence is computed after all.
 
 use super::decoder::{Cache, Decoder, MAX_TOKENS};
 use super::encoder::{Encoded, Encoder};
@@ -20,7 +20,7 @@ pub(super) const WINDOW: usize = 30 * 16_000;
 const LEAD: usize = 8_000;
 /// Of the silence after that, one frame in this many is encoded.
 const STRIDE: usize = 8;
-/// A window never ends with less than this after it, in samples.
+/// Long audio is cut at the quietest place of this many samples before the end of a window.
 const SEARCH: usize = 5 * 16_000;
 /// Length of the quiet place at which long audio is cut, in samples.
 const QUIET: usize = 1600;
@@ -30,10 +30,13 @@ const MIN_TOKENS: usize = 16;
 const MAX_TEXT_TOKENS: usize = MAX_TOKENS / 2;
 /// The mean square below which a window is silence: -70 dB of full scale.
 const SILENCE: f32 = 1e-7;
-/// Below this mean log-probability a short-context text is decoded again on 30 s.
-const UNSURE_LOGPROB: f32 = -0.6;
-/// Below this mean log-probability a text is not kept.
-pub(super) const MIN_LOGPROB: f32 = -1.0;
+/// Between this and [`MIN_LOGPROB`] a text is kept but looked at again, with all of the silence computed.
+const SURE_LOGPROB: f32 = -0.6;
+/// Below this mean log-probability a text is not kept. German speech, which the model hears as English, lies below it
+/// (median -1.3), English speech above (median -0.2).
+const MIN_LOGPROB: f32 = -0.75;
+/// Below this mean log-probability a second look does not help.
+const HOPELESS_LOGPROB: f32 = -1.0;
 /// Above this no-speech probability a window without a confident text is silence or noise.
 const NO_SPEECH: f32 = 0.6;
 /// A phrase that repeats this often in a row is a loop.
@@ -54,7 +57,8 @@ impl Window {
         self.sum_logprob / (self.tokens.len() + 1) as f32
     }
 
-    fn is_kept(&self, vocabulary: &Vocabulary) -> bool {
+    /// Whether this is speech, and understood.
+    pub fn is_kept(&self, vocabulary: &Vocabulary) -> bool {
         let sure = self.avg_logprob() >= MIN_LOGPROB;
         let speech = self.no_speech_prob < NO_SPEECH;
         sure && speech && !self.looped && has_words(&vocabulary.decode(&self.tokens))
@@ -74,9 +78,9 @@ pub(super) struct Recognizer<'a> {
 }
 
 impl Recognizer<'_> {
-    /// The windows of `samples` that hold speech.
+    /// What is heard in the windows of `samples` that are not silent.
     pub fn run(&self, samples: &[f32], cancel: &CancelToken) -> Result<Vec<Window>> {
-        let mut kept = Vec::new();
+        let mut windows = Vec::new();
         let mut rest = samples;
         while !rest.is_empty() {
             let (window, after) = rest.split_at(cut(rest));
@@ -86,14 +90,12 @@ impl Recognizer<'_> {
                 continue;
             }
             let mut result = self.window(window, STRIDE, cancel)?;
-            if result.looped || result.avg_logprob() < UNSURE_LOGPROB {
+            if result.looped || (HOPELESS_LOGPROB..SURE_LOGPROB).contains(&result.avg_logprob()) {
                 result = self.window(window, 1, cancel)?;
             }
-            if result.is_kept(self.vocabulary) {
-                kept.push(result);
-            }
+            windows.push(result);
         }
-        Ok(kept)
+        Ok(windows)
     }
 
     /// Encodes `samples`, followed by silence until 30 s of which one frame in `stride` is computed.
