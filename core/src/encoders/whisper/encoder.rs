@@ -110,19 +110,26 @@ impl Encoder {
     /// added to its scores.
     pub fn run_in_silence(&self, mel: &Matrix, stride: usize, cancel: &CancelToken) -> Result<Encoded> {
         let mut hidden = self.convolve(mel, cancel)?;
-        let heard = hidden.rows.min(MAX_FRAMES);
-        hidden.data.truncate(heard * HIDDEN);
-        // The last frames see the zeros that pad the convolutions; the third from the end does not.
-        let silence = hidden.data.get(heard.saturating_sub(3) * HIDDEN..).and_then(|rows| rows.get(..HIDDEN));
-        let silence = silence.unwrap_or(&[]).to_vec();
-        hidden.data.iter_mut().zip(&self.position.data).for_each(|(value, position)| *value += position);
+        let Some(heard) = hidden.rows.checked_sub(2).filter(|_| hidden.rows <= MAX_FRAMES) else {
+            return Err(Error::internal(format!("{} encoder frames, 2 to {MAX_FRAMES} fit", hidden.rows)));
+        };
+        // The very last frame sees the zeros that pad the convolutions, and the one before it plain silence.
+        let tail = hidden.data.split_off(heard * HIDDEN);
+        let (silence, end) = tail.split_at(HIDDEN);
         let mut log_count = vec![0.0; heard];
-        for first in (heard..MAX_FRAMES).step_by(stride.max(1)) {
-            let count = stride.max(1).min(MAX_FRAMES - first);
-            let at = (first + count / 2) * HIDDEN;
-            let position = self.position.data.get(at..at + HIDDEN).unwrap_or(&[]);
-            hidden.data.extend(silence.iter().zip(position).map(|(value, position)| value + position));
+        let mut places = vec![];
+        for first in (heard..MAX_FRAMES - 1).step_by(stride.max(1)) {
+            let count = stride.max(1).min(MAX_FRAMES - 1 - first);
+            hidden.data.extend_from_slice(silence);
+            places.push(first + count / 2);
             log_count.push((count as f32).ln());
+        }
+        hidden.data.extend_from_slice(end);
+        places.push(MAX_FRAMES - 1);
+        log_count.push(0.0);
+        for (row, place) in hidden.data.chunks_exact_mut(HIDDEN).zip((0..heard).chain(places)) {
+            let position = self.position.data.get(place * HIDDEN..).unwrap_or(&[]);
+            row.iter_mut().zip(position).for_each(|(value, position)| *value += position);
         }
         hidden.rows = log_count.len();
         let hidden = self.transform(hidden, Some(&log_count), cancel, |_| ())?;

@@ -13,6 +13,8 @@ pub const HOP: usize = 160;
 const FFT: usize = 400;
 const BINS: usize = FFT / 2 + 1;
 const SAMPLE_RATE: f64 = 16_000.0;
+/// Samples are nominally in -1..1; beyond this they are cut, so that no square overflows.
+const LOUDEST: f32 = 1e6;
 /// Frames between looks at the cancel token.
 const CANCEL_FRAMES: usize = 1024;
 
@@ -60,7 +62,7 @@ impl LogMel {
             let start = (frame * HOP) as isize - (FFT / 2) as isize;
             for (offset, (value, window)) in input.iter_mut().zip(&self.window).enumerate() {
                 let sample = samples[mirrored(start + offset as isize, samples.len())];
-                *value = if sample.is_finite() { sample * window } else { 0.0 };
+                *value = if sample.is_finite() { sample.clamp(-LOUDEST, LOUDEST) * window } else { 0.0 };
             }
             self.fft
                 .process_with_scratch(&mut input, &mut spectrum, &mut scratch)
@@ -68,8 +70,7 @@ impl LogMel {
             power.iter_mut().zip(&spectrum).for_each(|(power, bin)| *power = bin.norm_sqr());
             for (value, (first, weights)) in row.iter_mut().zip(&self.bands) {
                 let energy: f32 = weights.iter().zip(&power[*first..]).map(|(weight, power)| weight * power).sum();
-                // A finite but absurd sample (1e30) overflows its square; f32::MAX keeps the order without infinities.
-                *value = energy.clamp(1e-10, f32::MAX).log10();
+                *value = energy.max(1e-10).log10();
                 loudest = loudest.max(*value);
             }
         }

@@ -170,6 +170,18 @@ impl Whisper {
         })
     }
 
+    /// Of the silence that fills a short clip up to 30 s, one frame in this many is encoded.
+    pub const SILENCE_STRIDE: usize = transcribe::STRIDE;
+
+    /// Encoder output for recognition, the silence up to 30 s read with `stride`. For tests.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    #[doc(hidden)]
+    pub fn encoded(&self, audio: &Waveform, stride: usize, cancel: &CancelToken) -> Result<Matrix> {
+        Ok(self.recognizer().encode(&audio.samples, stride, cancel)?.hidden)
+    }
+
     /// Logits `[tokens, vocabulary]` of the decoder for given `tokens`, the silence up to 30 s read with `stride`. For tests.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub(super) const WINDOW: usize = 30 * 16_000;
 /// Silence after the sound that is encoded frame by frame, in samples.
 const LEAD: usize = 8_000;
 /// Of the silence after that, one frame in this many is encoded.
-const STRIDE: usize = 8;
+pub(super) const STRIDE: usize = 8;
 /// Long audio is cut at the quietest place of this many samples before the end of a window.
 const SEARCH: usize = 5 * 16_000;
 /// Length of the quiet place at which long audio is cut, in samples.
