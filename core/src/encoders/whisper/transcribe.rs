@@ -4,7 +4,7 @@
 //! blank at the start, no-speech probability from the start token, mean log-probability over the text and its end.
 //! Two things differ. Sampling at higher temperatures is not tried, so that a run is repeatable. And the silence that
 //! fills a short clip up to 30 s is encoded by one frame in [`STRIDE`] ([`Encoder::run_in_silence`]), at about a sixth
-//! of the cost. The text is the same in most cases; where it looks unsure, all of the silence is computed after all.
+//! of the cost. The text is the same in most cases; where it looks unsure more of the silence is computed, at last all.
 
 use super::decoder::{Cache, Decoder, MAX_TOKENS};
 use super::encoder::{Encoded, Encoder};
@@ -20,6 +20,8 @@ pub(super) const WINDOW: usize = 30 * 16_000;
 const LEAD: usize = 8_000;
 /// Of the silence after that, one frame in this many is encoded.
 pub(super) const STRIDE: usize = 8;
+/// Strides to try in turn, each with the mean log-probability from which on its text is taken without another look.
+const LOOKS: [(usize, f32); 3] = [(STRIDE, -0.35), (4, -0.6), (1, f32::NEG_INFINITY)];
 /// Long audio is cut at the quietest place of this many samples before the end of a window.
 const SEARCH: usize = 5 * 16_000;
 /// Length of the quiet place at which long audio is cut, in samples.
@@ -30,12 +32,10 @@ const MIN_TOKENS: usize = 16;
 const MAX_TEXT_TOKENS: usize = MAX_TOKENS / 2;
 /// The mean square below which a window is silence: -70 dB of full scale.
 const SILENCE: f32 = 1e-7;
-/// Between this and [`MIN_LOGPROB`] a text is kept but looked at again, with all of the silence computed.
-const SURE_LOGPROB: f32 = -0.6;
 /// Below this mean log-probability a text is not kept. German speech, which the model hears as English, lies below it
 /// (median -1.3), English speech above (median -0.2).
 const MIN_LOGPROB: f32 = -0.75;
-/// Below this mean log-probability a second look does not help.
+/// Below this mean log-probability another look does not help.
 const HOPELESS_LOGPROB: f32 = -1.0;
 /// Above this no-speech probability a window without a confident text is silence or noise.
 const NO_SPEECH: f32 = 0.6;
@@ -43,7 +43,7 @@ const NO_SPEECH: f32 = 0.6;
 const LOOP: usize = 4;
 
 /// What one window says.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Window {
     pub tokens: Vec<u32>,
     pub sum_logprob: f32,
@@ -89,9 +89,13 @@ impl Recognizer<'_> {
             if energy < SILENCE {
                 continue;
             }
-            let mut result = self.window(window, STRIDE, cancel)?;
-            if result.looped || (HOPELESS_LOGPROB..SURE_LOGPROB).contains(&result.avg_logprob()) {
-                result = self.window(window, 1, cancel)?;
+            let mut result = Window::default();
+            for (stride, sure) in LOOKS {
+                result = self.window(window, stride, cancel)?;
+                let logprob = result.avg_logprob();
+                if !result.looped && (logprob >= sure || logprob < HOPELESS_LOGPROB) {
+                    break;
+                }
             }
             windows.push(result);
         }
