@@ -3,7 +3,7 @@
     python training/evaluate.py path/to/SmolLM2-135M-Instruct.Q4_1.gguf packs/mini/adapter.safetensors [--voice voice_oof.npz]
 
 `--voice` holds the posteriors of a voice head that was fitted without the speaker it judges: arrays `speaker`, `label`
-(index in VOICE7), `posterior` [n, 7], `prosody` [n, 5] z-scores, optionally `posterior_harsh`.
+(index in VOICE7), `posterior` [n, 7], `prosody_z` [n, 5], and optionally the same of a degraded copy: `harsh_posterior`, `harsh_prosody_z`.
 """
 
 import argparse
@@ -114,13 +114,14 @@ def synthetic(reader, count, seed):
 def voice_set(path, key="posterior"):
     """Evidence of each clip with its voice alone, the truth, the speakers."""
     data = np.load(path, allow_pickle=True)
-    es = [Evidence(voice=np.asarray(q, float) / np.sum(q), prosody=np.asarray(z, float)) for q, z in zip(data[key], data["prosody"])]
-    return es, np.asarray(data["label"]), data["posterior" if key == "posterior" else key]
+    z = data[key.replace("posterior", "prosody_z")]
+    es = [Evidence(voice=np.asarray(q, float) / np.sum(q), prosody=np.asarray(v, float)) for q, v in zip(data[key], z)]
+    return es, np.asarray(data["label"]), data[key]
 
 
 def emodb(reader, path, words="The book is on the shelf."):
     data = np.load(path, allow_pickle=True)
-    for key in [k for k in ("posterior", "posterior_harsh") if k in data.files]:
+    for key in [k for k in ("posterior", "harsh_posterior") if k in data.files]:
         es, truth, q = voice_set(path, key)
         uar, war = recall(truth, q.argmax(1), 7)
         print(f"EmoDB {key}: voice head alone UAR {uar:.3f} WAR {war:.3f} ECE {calibration_error(q, q.argmax(1) == truth):.3f}")

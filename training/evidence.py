@@ -55,7 +55,7 @@ PROSODY_MEAN = {  # pitch, pitch_range, energy, rate, brightness
 
 # A voice judges less surely than a face across people and studios, so beside a face it counts for less.
 VOICE_WEIGHT_BESIDE_FACE = 0.55
-FLOOR = 0.01
+FLOOR = 0.004
 
 
 def _matrix(table, classes):
@@ -112,8 +112,8 @@ def vectors(e):
 def prior(e):
     """Prior over LABELS9. Surprise and worry are classes that only a face, or words, can bring up with certainty."""
     p = {label: 1.0 for label in LABELS9}
-    p["surprise"] = 0.8 if e.face_peak is not None else 0.12
-    p["worried"] = 0.35 if e.face_peak is not None else 0.15
+    p["surprise"] = 0.8 if e.face_peak is not None else 0.04
+    p["worried"] = 0.35 if e.face_peak is not None else 0.05
     if e.face_peak is None and e.voice is None:
         p.update(surprise=0.6, worried=0.6)
         if not e.words:

@@ -110,6 +110,48 @@ class Adapter(torch.nn.Module):
                 p.copy_(tensors[name].float())
 
 
+# Words whose embeddings a notable cue starts from: feature -> input -> (soft token, high words, low words).
+WARM_WORDS = {
+    "geometry": [(0, "brows raised", "brows lowered"), (0, "", "drawn together"), (1, "eyes wide", "eyes narrowed"), (1, "mouth open", "mouth closed"),
+                 (2, "corners up", "corners down"), (2, "stretched", "narrow")],
+    "prosody": [(0, "pitch high", "pitch low"), (0, "lively", "flat"), (1, "loud strong", "soft quiet"), (2, "fast quickly", "slow slowly"),
+                (2, "bright sharp", "dark muffled")],
+}
+
+
+def warm_start(adapter, base):
+    """Lets the cue projectors start from the words that they should bring up, in place of noise.
+
+    Per cue and side two hidden units make a ramp from |z| = 0.65 on that levels off two thirds of a z later; it turns on the mean embedding
+    of the side's words. The first layer's other units stay random, with a small say.
+    """
+    def mean_embedding(word):
+        return base.embed[base.tokenizer.encode(" " + word, add_special_tokens=False).ids].float().mean(0)
+
+    with torch.no_grad():
+        for name, rows in WARM_WORDS.items():
+            first, second = adapter.projectors[name][0], adapter.projectors[name][2]
+            second.weight.mul_(0.2)
+            second.bias.mul_(0.2)
+            k = second.bias.numel() // HIDDEN
+            first.weight[0], first.bias[0] = 0.0, 0.0  # there at all: every soft token holds "usual"
+            first.weight[0, -1] = 4.0
+            second.weight[:, 0] = 0.25 * mean_embedding("usual").repeat(k)
+            unit = 1
+            for i, (token, *sides) in enumerate(rows):
+                for sign, words in zip((1, -1), sides):
+                    if not words:
+                        continue
+                    target = sum(mean_embedding(w) for w in words.split())
+                    for bias, weight in ((-1.95, 0.5), (-3.95, -0.5)):
+                        first.weight[unit] = 0.0
+                        first.weight[unit, i] = 9.0 * sign
+                        first.bias[unit] = bias
+                        second.weight[:, unit] = 0.0
+                        second.weight[token * HIDDEN:(token + 1) * HIDDEN, unit] = weight * target
+                        unit += 1
+
+
 def _rms(x, weight, eps):
     x32 = x.float()
     return (x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + eps) * weight).to(x.dtype)

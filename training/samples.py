@@ -18,7 +18,7 @@ SAYS = 'The person says: "{transcript}"\n'
 ASK = "{question}<|im_end|>\n<|im_start|>assistant\n"
 LEAD_IN = {"emotion": "", "reason": "The person feels"}
 END = "<|im_end|>"
-WORDINGS = {"reason": 3, "sentence": 2, "cues": 1}  # answers per prompt in training
+WORDINGS = {"reason": 3, "sentence": 2, "cues": 1, "states": 1}  # answers per prompt in training
 UPSTREAM6 = ["happy", "sad", "neutral", "angry", "worried", "surprise"]
 
 
@@ -99,7 +99,7 @@ def allowed_labels(rng):
 
 
 def make(rng, encoder, task, evidence=None, labels=None):
-    """One sample of `task`: emotion, reason, sentence or cues."""
+    """One sample of `task`: emotion, reason, sentence, cues or states."""
     e = evidence or sample_evidence(rng, wording.words)
     if labels is None:
         labels, default = allowed_labels(rng)
@@ -114,7 +114,7 @@ def make(rng, encoder, task, evidence=None, labels=None):
         lead = LEAD_IN["reason"]
         write = {"reason": lambda: ". " + wording.explain(rng, e, label, p, labels),
                  "sentence": lambda: wording.one_sentence(rng, e, label),
-                 "cues": lambda: "." + wording.cue_list(e)}[task]
+                 "cues": lambda: "." + wording.cue_list(e), "states": lambda: "." + wording.states(e)}[task]
         rest = list(dict.fromkeys(write() for _ in range(WORDINGS[task])))
     question = wording.question(rng, task, labels, default)
     return Sample(e, labels, p, encoder.prompt(e.transcript, question), [encoder.ids(text) + [encoder.end] for text in rest],

@@ -25,12 +25,13 @@ from safetensors.torch import load_file, save_file
 import samples
 from cues import cue_spans, quote_spans
 from evidence import vectors
-from model import ALPHA, FEATURES, HIDDEN, PROJECTOR_WIDTH, RANK, Adapter, Base, forward, logits
+from model import ALPHA, FEATURES, HIDDEN, PROJECTOR_WIDTH, RANK, Adapter, Base, forward, logits, warm_start
 
-# (share of the run, task mix): first learn to read the vectors, then to write.
+# (share of the run, task mix): first fuse, then read the cue vectors, then write.
 CURRICULUM = [
-    (0.2, {"emotion": 0.6, "cues": 0.28, "reason": 0.12}),
-    (0.8, {"emotion": 0.2, "cues": 0.3, "reason": 0.45, "sentence": 0.05}),
+    (0.2, {"emotion": 0.6, "states": 0.3, "reason": 0.1}),
+    (0.3, {"emotion": 0.15, "states": 0.45, "cues": 0.2, "reason": 0.2}),
+    (0.5, {"emotion": 0.15, "states": 0.08, "cues": 0.15, "reason": 0.55, "sentence": 0.07}),
 ]
 LABEL_WEIGHT = 3.0
 TEXT_WEIGHT = 1 / 40  # per token of weight 1
@@ -76,6 +77,8 @@ def token_weights(encoder, answer):
         spans.append((at, at + size))
         at += size
     text = encoder.bytes(answer[:-1])
+    if text.startswith(". States:"):
+        return [CUE_TOKEN] * len(answer)
     stated, quoted = cue_spans(text), quote_spans(text)
     inside = lambda span, regions: any(span[0] < b and a < span[1] for a, b in regions)
     return [QUOTED_TOKEN if inside(s, quoted) else CUE_TOKEN if inside(s, stated) else PLAIN_TOKEN for s in spans] + [PLAIN_TOKEN]
@@ -142,6 +145,7 @@ def worker(rank, args):
     base = Base(args.gguf, torch.bfloat16)
     encoder = samples.Encoder(base.tokenizer)
     adapter = Adapter(seed=args.seed)
+    warm_start(adapter, base)
     if args.init:
         adapter.load(load_file(args.init))
     stages = CURRICULUM[1:] if args.init else CURRICULUM
@@ -206,7 +210,7 @@ def main():
     parser.add_argument("--batch", type=int, default=8, help="samples per step, over all processes")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--init", help="adapter.safetensors to go on from, with the last stage of the curriculum")
+    parser.add_argument("--init", help="adapter.safetensors to go on from, with the stages after the first")
     parser.add_argument("--minutes", type=float, help="bound on the run's time; the learning rate falls accordingly")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--report", type=int, default=20)

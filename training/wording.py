@@ -73,6 +73,7 @@ _REASON_QUESTIONS = ["[reason] Why does the person feel this way?", "[reason] Wh
                      "What does this person feel and why?", "Why does the person feel like this?", "How is this person feeling? Explain.",
                      "Describe how the person feels.", "What is going on with this person?", "Please describe the emotion in this clip and what tells you.", "[reason]"]
 _SENTENCE_QUESTIONS = ["Describe the emotion in one sentence.", "In one sentence, what does the person feel?", "[reason] Answer in one sentence.", "Give a short description of the emotion."]
+_STATES_QUESTIONS = ["[reason] Give the state of every cue.", "What is the state of every cue?"]
 _CUES_QUESTIONS = ["[reason] List the cues.", "Which cues are measured?", "List what the face and the voice show."]
 
 
@@ -86,7 +87,7 @@ def question(rng, task, labels, default):
     elif task == "reason":
         text = f"[reason] {REASON_QUESTION}" if rng.random() < 0.55 else str(rng.choice(_REASON_QUESTIONS))
     else:
-        text = str(rng.choice(_SENTENCE_QUESTIONS if task == "sentence" else _CUES_QUESTIONS))
+        text = str(rng.choice({"sentence": _SENTENCE_QUESTIONS, "cues": _CUES_QUESTIONS, "states": _STATES_QUESTIONS}[task]))
     if not default or rng.random() < 0.1:
         text += LABELS_CLAUSE.format(labels=listed)
     return text
@@ -246,3 +247,23 @@ def cue_list(e):
     if voice:
         rows.append(f"the voice sounds {CLASS_WORDS[voice][0][0]}")
     return " Cues: " + "; ".join(rows) + "." if rows else " No cue stands out."
+
+
+# cue -> (name, word where high, word where low)
+_STATES = {
+    "brow_height": ("brows", "raised", "lowered"), "brow_gap": ("brow gap", "usual", "together"), "eye_open": ("eyes", "wide", "narrowed"),
+    "mouth_open": ("mouth", "open", "closed"), "mouth_corner": ("corners", "up", "down"), "mouth_width": ("lips", "stretched", "narrow"),
+    "pitch": ("pitch", "high", "low"), "pitch_range": ("melody", "lively", "flat"), "energy": ("voice", "loud", "soft"),
+    "rate": ("speech", "fast", "slow"), "brightness": ("tone", "bright", "dark"),
+}
+
+
+def states(e):
+    """The state of every cue in the order of the vectors: the plainest reading task, and the first to be learned."""
+    parts = []
+    for z, order in ((e.geometry, GEOMETRY), (e.prosody, PROSODY)):
+        if z is not None:
+            for cue, v in zip(order, z):
+                name, high, low = _STATES[cue]
+                parts.append(f"{name} {high if v >= NOTABLE else low if v <= -NOTABLE else 'usual'}")
+    return " States: " + ", ".join(parts) + "." if parts else " No cue is measured."
