@@ -96,7 +96,7 @@ fn bad_inputs(dir: &Path) -> Vec<(PathBuf, Want)> {
     make("zero_frames.mp4", "-f lavfi -i anullsrc=r=16000 -t 1 -c:a aac", Notes(&["no_video", "silent_audio"]));
     make("still.png", &format!("{picture} -frames:v 1"), Notes(&["still_picture", "no_face"]));
     make("8k.jpg", "-f lavfi -i testsrc2=size=7680x4320 -frames:v 1", Notes(&["no_face"]));
-    make("one_pixel.png", "-f lavfi -i color=red:size=1x1 -frames:v 1", Notes(&["no_face"]));
+    make("tiny.png", "-f lavfi -i testsrc2=size=64x64 -frames:v 1 -vf scale=2:2", Notes(&["no_face"]));
     make("thin.png", "-f lavfi -i testsrc2=size=2000x2 -frames:v 1", Notes(&["no_face"]));
     make("silent.wav", "-f lavfi -i anullsrc=r=48000 -t 2", Notes(&["no_video", "silent_audio"]));
     make("noise.wav", "-f lavfi -i anoisesrc=d=2:a=0.3:seed=1", Notes(&["no_video", "no_voice"]));

@@ -1,4 +1,5 @@
 //! What the tests of the whole engine share.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
