@@ -219,12 +219,13 @@ fn a_net_that_does_not_hold_together_is_refused_with_its_place() {
         ("no scale", json!({"op": "affine", "x": ["input"], "y": "y"})),
     ];
     for (what, op) in bad {
-        let net = file(&[w.clone()], json!([op]), json!([null, null, 2]), json!(["y"])).and_then(|file| file.net("n"));
+        let net = file(std::slice::from_ref(&w), json!([op]), json!([null, null, 2]), json!(["y"]))
+            .and_then(|file| file.net("n"));
         let error = net.err().unwrap_or_else(|| panic!("{what} was accepted"));
         assert_eq!(error.kind, ErrorKind::PackInvalid, "{what}");
         assert!(error.message.contains("test.safetensors") && error.message.contains("operation 0"), "{what}: {error}");
     }
-    let missing = file(&[w.clone()], json!([]), json!([null]), json!(["y"])).and_then(|file| file.net("n"));
+    let missing = file(std::slice::from_ref(&w), json!([]), json!([null]), json!(["y"])).and_then(|file| file.net("n"));
     assert_eq!(missing.err().map(|e| e.kind), Some(ErrorKind::PackInvalid));
 }
 

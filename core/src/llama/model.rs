@@ -136,7 +136,7 @@ impl Llama {
         observe: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<Vec<f32>> {
         let hidden = self.config.hidden;
-        if rows.is_empty() || rows.len() % hidden != 0 {
+        if rows.is_empty() || !rows.len().is_multiple_of(hidden) {
             return Err(Error::invalid_argument(format!(
                 "prefill got {} floats, expected one or more rows of {hidden}",
                 rows.len()

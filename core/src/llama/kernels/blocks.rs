@@ -61,7 +61,7 @@ impl WeightType {
 
     /// Bytes of a row of `columns` values; `None` if blocks do not divide it, or it is too large.
     pub fn row_bytes(self, columns: usize) -> Option<usize> {
-        (columns % self.block_len() == 0).then_some(columns / self.block_len())?.checked_mul(self.block_bytes())
+        columns.is_multiple_of(self.block_len()).then_some(columns / self.block_len())?.checked_mul(self.block_bytes())
     }
 }
 
