@@ -77,7 +77,7 @@ fn bar(p: f32) -> String {
     let eighths = (p.clamp(0.0, 1.0) * (BAR * 8) as f32).round() as usize;
     let mut bar = "█".repeat(eighths / 8);
     bar.push_str(EIGHTHS[eighths % 8]);
-    let width = eighths / 8 + usize::from(eighths % 8 > 0);
+    let width = eighths / 8 + usize::from(!eighths.is_multiple_of(8));
     bar.push_str(&" ".repeat(BAR - width));
     bar
 }
