@@ -36,4 +36,4 @@ lint: setup
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
 bench: build pack clips
-	cargo bench -p emotion-llama-core
+	cargo bench --workspace --benches

@@ -1,4 +1,4 @@
-//! The language model on this machine: `cargo bench --bench llama`. Needs the built pack.
+//! The language model on this machine: `make bench`, or `cargo bench --workspace --bench llama`. Needs the built pack.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The whole way and its stages on a real 2 s clip: `cargo bench -p emotion-llama-core --bench pipeline`.
+//! The whole way and its stages on a real 2 s clip: `make bench`, or `cargo bench --workspace --bench pipeline`.
 //!
 //! Needs `make pack` and `make clips`. The engine is loaded once, except in `open`.
 

@@ -1,5 +1,7 @@
 //! The result of an analysis.
 
+use std::time::Instant;
+
 use indexmap::IndexMap;
 use serde::Serialize;
 
@@ -102,6 +104,11 @@ pub struct Timings {
     pub generate: f64,
     /// The whole call.
     pub total: f64,
+}
+
+/// Milliseconds since `began`.
+pub(crate) fn milliseconds(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e3
 }
 
 /// Which model answered.

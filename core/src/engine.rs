@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::analysis::{Analysis, AnalysisNote, ModelInfo, Timings};
+use crate::analysis::{milliseconds, Analysis, AnalysisNote, ModelInfo, Timings};
 use crate::cancel::CancelToken;
 use crate::error::Result;
 use crate::face::FramePick;
@@ -12,7 +12,7 @@ use crate::media::{self, Sampling};
 use crate::pack::{find, Pack, PackRef};
 use crate::perceive::{Observation, Perception};
 use crate::request::{check_text, Question, Request, Transcript};
-use crate::respond::{milliseconds, Responder};
+use crate::respond::Responder;
 
 /// How an engine is opened.
 #[derive(Debug, Clone)]

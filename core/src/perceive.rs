@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::analysis::{AnalysisNote, DescribedFrame, Face, Rect};
+use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame, Face, Rect};
 use crate::cancel::CancelToken;
 use crate::encoders::whisper::{pool_statistics, TranscribeOptions, Whisper};
 use crate::error::Result;
@@ -11,7 +11,6 @@ use crate::features::{Cue, FaceFeatures, Features, VoiceFeatures};
 use crate::media::{Clip, Waveform};
 use crate::pack::Pack;
 use crate::request::Transcript;
-use crate::respond::milliseconds;
 use crate::voice::{condition, measure, Prosody, VoiceHead};
 
 /// The nets that see and hear. Immutable; shared by reference.
@@ -104,6 +103,9 @@ impl Perception {
         } else if let Some((text, language)) = heard.transcript {
             observation.transcript = Some(text);
             observation.language = Some(language);
+        } else if observation.features.voice.is_some() && *transcript == Transcript::Auto {
+            observation
+                .note("no_words", "a voice was heard, but no words were understood; give them if they are known");
         }
         Ok(observation)
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use safetensors::SafeTensors;
 
-use crate::analysis::Usage;
+use crate::analysis::{milliseconds, Usage};
 use crate::answer;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
@@ -194,9 +194,4 @@ fn load_lora(path: &Path, llama: &Llama, scale: f32) -> Result<LoraWeights> {
     let bytes = std::fs::read(path).map_err(|error| Error::pack(error.to_string()))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Error::pack(format!("not safetensors: {error}")))?;
     LoraWeights::from_safetensors(&tensors, llama.config(), scale)
-}
-
-/// Milliseconds since `began`.
-pub(crate) fn milliseconds(began: Instant) -> f64 {
-    began.elapsed().as_secs_f64() * 1e3
 }
