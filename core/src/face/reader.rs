@@ -33,7 +33,7 @@ pub struct FaceReader {
 }
 
 /// The described face in one frame, with what the choice of the peak needs.
-struct Look1 {
+struct Seen {
     position: usize,
     face: Detection,
     views: Vec<View>,
@@ -141,7 +141,7 @@ impl FaceReader {
         bare: bool,
         still: bool,
         cancel: &CancelToken,
-    ) -> Result<Vec<Look1>> {
+    ) -> Result<Vec<Seen>> {
         let count = track.seen.len();
         let kept = count.min(MOST_FRAMES);
         let chosen: Vec<_> = (0..kept).map(|i| track.seen[i * count / kept]).collect();
@@ -154,7 +154,7 @@ impl FaceReader {
             let nets = self.expressions.read(picture, &views, still, ws)?;
             let sharpness = picture.cut(&landmarks.aligned(), 96, Outside::Edge).sharpness();
             let (posterior, geometry) = (fuse(&nets), Geometry::of(&landmarks));
-            Ok(Look1 { position, face, views, nets, posterior, geometry, sharpness })
+            Ok(Seen { position, face, views, nets, posterior, geometry, sharpness })
         });
         each.collect()
     }
@@ -180,9 +180,9 @@ fn views(picture: &Picture<'_>, landmarks: &Landmarks, bare: bool) -> Vec<View> 
 }
 
 /// Which look is described.
-fn choose(looks: &[Look1], frames: &[Frame], pick: FramePick) -> Option<usize> {
+fn choose(looks: &[Seen], frames: &[Frame], pick: FramePick) -> Option<usize> {
     let nearest = |time: f64| {
-        let gap = |look: &Look1| (frames[look.position].time_s - time).abs();
+        let gap = |look: &Seen| (frames[look.position].time_s - time).abs();
         (0..looks.len()).min_by(|&a, &b| gap(&looks[a]).total_cmp(&gap(&looks[b])))
     };
     match pick {
@@ -213,7 +213,7 @@ fn expressiveness(posterior: &[f32; 7]) -> f32 {
     0.5 * (1.0 - neutral) + 0.5 * top
 }
 
-fn reading(frames: &[Frame], tracks: &[Track], looks: &[Look1], chosen: &Look1, nets: &LogPosteriors) -> FaceReading {
+fn reading(frames: &[Frame], tracks: &[Track], looks: &[Seen], chosen: &Seen, nets: &LogPosteriors) -> FaceReading {
     let scaled = |position: usize, b: FaceBox| {
         let frame = &frames[position];
         let (x, y) = (
