@@ -10,12 +10,14 @@ use crate::nn::{Net, Tensor, Workspace};
 
 /// Side of BlazeFace's input.
 const BLAZE_SIZE: usize = 256;
-/// BlazeFace's two feature maps: cells along a side, anchors in a cell (MediaPipe `face_detection_full_range`-like back model).
+/// BlazeFace's two feature maps: cells along a side, anchors in a cell (MediaPipe's model for back cameras).
 const BLAZE_MAPS: [(usize, usize); 2] = [(16, 2), (8, 6)];
 /// Side of the SSD detector's input.
 const SSD_SIZE: usize = 512;
 /// Boxes that overlap more than this are one face.
 const SAME_FACE_IOU: f32 = 0.35;
+/// Nothing can be read from a face of fewer pixels than this, and what the detectors find there is seldom one.
+const MIN_FACE: f32 = 16.0;
 /// Scores below this are not faces.
 pub(super) const MIN_SCORE: f32 = 0.5;
 
@@ -104,6 +106,7 @@ pub(super) fn ssd(net: &Net, anchors: &Tensor, picture: &Picture<'_>, ws: &mut W
 
 /// Non-maximum suppression; the best first. Overlapping boxes of one face are averaged by score, which steadies them.
 fn distinct(mut found: Vec<Detection>) -> Vec<Detection> {
+    found.retain(|face| face.bbox.width.max(face.bbox.height) >= MIN_FACE);
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Detection> = Vec::new();
     let mut used = vec![false; found.len()];
@@ -133,6 +136,17 @@ fn distinct(mut found: Vec<Detection>) -> Vec<Detection> {
         });
     }
     kept
+}
+
+/// The detections of both lists, each face once.
+pub(super) fn merged(mut first: Vec<Detection>, second: Vec<Detection>) -> Vec<Detection> {
+    for face in second {
+        if first.iter().all(|known| iou(&known.bbox, &face.bbox) < SAME_FACE_IOU) {
+            first.push(face);
+        }
+    }
+    first.sort_by(|a, b| b.score.total_cmp(&a.score));
+    first
 }
 
 /// Intersection over union of two boxes.

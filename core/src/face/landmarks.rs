@@ -83,12 +83,17 @@ impl Landmarks {
 /// Finds the landmarks of a detected face: twice, the second time in a crop that the first pass levels, on the face and on its
 /// mirror image.
 pub(super) fn find(net: &Net, picture: &Picture<'_>, face: &Detection, ws: &mut Workspace) -> Result<Landmarks> {
+    let first = first_region(face);
+    let rough = in_region(net, picture, &first, false, ws)?;
+    refine(net, picture, &rough, ws)
+}
+
+/// The crop for the first pass: the detection with some margin, its eyes level.
+pub(super) fn first_region(face: &Detection) -> Region {
     let b = face.bbox;
     let angle = face.eyes.map_or(0.0, |[left, right]| (right[1] - left[1]).atan2(right[0] - left[0]));
     let side = b.width.max(b.height) * CROP_SCALE;
-    let first = Region { x: b.x + b.width / 2.0, y: b.y + b.height / 2.0, side, angle };
-    let rough = in_region(net, picture, &first, false, ws)?;
-    refine(net, picture, &rough, ws)
+    Region { x: b.x + b.width / 2.0, y: b.y + b.height / 2.0, side, angle }
 }
 
 /// A second pass around known landmarks.

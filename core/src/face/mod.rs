@@ -98,7 +98,8 @@ pub struct FaceReading {
     pub faces: Vec<TrackedFace>,
     /// The described face in the described frame.
     pub peak: PeakFace,
-    /// Fused posterior over [`FACE_CLASSES`](crate::features::FACE_CLASSES) at the described frame.
+    /// Fused posterior over [`FACE_CLASSES`](crate::features::FACE_CLASSES) at the described frame; with [`FramePick::Peak`] half
+    /// of it comes from the frames before and after.
     pub peak_posterior: [f32; 7],
     /// Its mean over the frames.
     pub mean_posterior: [f32; 7],

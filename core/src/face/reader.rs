@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::detect::Detection;
+use super::detect::{merged, Detection};
 use super::expression::{Expressions, LogPosteriors, View, NETS};
 use super::fusion::fuse;
 use super::landmarks::{self, Landmarks};
@@ -21,6 +21,10 @@ use crate::nn::{NetFile, Workspace};
 const FILE: &str = "face.safetensors";
 /// The described face is read in at most this many frames, spread over the clip.
 const MOST_FRAMES: usize = 16;
+/// The finer detector looks at at most this many frames.
+const FINE_FRAMES: usize = 3;
+/// Eyes that are this much narrower than in the clip's median, in standard deviations, are in a blink.
+const BLINK: f32 = 0.25;
 /// At most this many faces are listed.
 const MOST_FACES: usize = 32;
 
@@ -75,8 +79,8 @@ impl FaceReader {
         let tracks = follow(&detections, &sizes);
         let Some(track) = tracks.first() else { return Ok(None) };
         let looks = self.read_track(track, &pictures, bare, still, cancel)?;
-        let Some(chosen) = choose(&looks, frames, pick) else { return Ok(None) };
-        let chosen = &looks[chosen];
+        let Some(number) = choose(&looks, frames, pick) else { return Ok(None) };
+        let chosen = &looks[number];
         let nets = match still {
             true => chosen.nets,
             false => {
@@ -85,7 +89,9 @@ impl FaceReader {
                 self.expressions.read(&pictures[chosen.position], &chosen.views, true, &mut ws)?
             }
         };
-        Ok(Some(reading(frames, &tracks, &looks, chosen, &nets)))
+        let own = fuse(&nets);
+        let posterior = if pick == FramePick::Peak { smoothed(&looks, number, &own) } else { own };
+        Ok(Some(reading(frames, &tracks, &looks, chosen, &nets, posterior)))
     }
 
     /// The faces of every frame, and whether the only picture is a bare face.
@@ -104,7 +110,8 @@ impl FaceReader {
         };
         let mut found = everywhere(Look::Whole)?;
         let mut ws = Workspace::parallel();
-        if still && pictures.first().is_some_and(Search::may_be_bare) {
+        let bare_size = still && pictures.first().is_some_and(Search::may_be_bare);
+        if bare_size {
             let picture = &pictures[0];
             let padded = self.search.look(&self.file, picture, Look::Padded, &mut ws)?;
             let best = |faces: &[Detection]| faces.first().map_or(0.0, |face| face.score);
@@ -114,10 +121,24 @@ impl FaceReader {
             if found[0].first().is_some_and(|face| Search::fills(picture, face)) {
                 return Ok((found, true));
             }
+            // A face that fills the picture is taken at the detector's word, a small one must be confirmed.
+            found[0] = self.confirmed(picture, std::mem::take(&mut found[0]), cancel, &mut ws)?;
             if found[0].is_empty() {
                 if let Some(face) = self.search.is_bare_face(picture, &mut ws)? {
                     return Ok((vec![vec![face]], true));
                 }
+            }
+        }
+        let small = found.iter().zip(pictures).filter(|(faces, picture)| Search::wants_finer(picture, faces)).count();
+        let any = found.iter().any(|faces| !faces.is_empty());
+        if any && 2 * small > pictures.len() && !bare_size {
+            // The finer detector is slow, so it looks at a few frames only; the others keep what they have.
+            let looks = pictures.len().min(FINE_FRAMES);
+            for i in 0..looks {
+                cancel.check()?;
+                let at = i * pictures.len() / looks;
+                let finer = self.search.look(&self.file, &pictures[at], Look::Fine, &mut ws)?;
+                found[at] = merged(std::mem::take(&mut found[at]), finer);
             }
         }
         if found.iter().all(Vec::is_empty) && !pictures.is_empty() {
@@ -127,10 +148,31 @@ impl FaceReader {
             probes.truncate(if still { 1 } else { 3 });
             let probes: Vec<&Picture<'_>> = probes.into_iter().map(|i| &pictures[i]).collect();
             if let Some(look) = self.search.best_look(&self.file, &probes, cancel, &mut ws)? {
-                found = everywhere(look)?;
+                // Where the first look sees nothing, the others are believed only after a second one.
+                let faces = everywhere(look)?.into_iter().zip(pictures);
+                let confirmed = faces.map(|(faces, picture)| self.confirmed(picture, faces, cancel, &mut ws));
+                found = confirmed.collect::<Result<_>>()?;
             }
         }
         Ok((found, false))
+    }
+
+    /// Those of `faces` that are sure or stand up to a closer look.
+    fn confirmed(
+        &self,
+        picture: &Picture<'_>,
+        faces: Vec<Detection>,
+        cancel: &CancelToken,
+        ws: &mut Workspace,
+    ) -> Result<Vec<Detection>> {
+        let mut kept = Vec::with_capacity(faces.len());
+        for face in faces {
+            cancel.check()?;
+            if self.search.confirmed(picture, &face, ws)? {
+                kept.push(face);
+            }
+        }
+        Ok(kept)
     }
 
     /// Landmarks, geometry and posteriors of one track.
@@ -193,17 +235,28 @@ fn choose(looks: &[Seen], frames: &[Frame], pick: FramePick) -> Option<usize> {
         }
         FramePick::At(time) => nearest(time),
         FramePick::Peak => {
-            let typical = median(looks.iter().map(|look| look.sharpness).collect());
-            let value = |i: usize| {
-                // A look counts half for itself and half with its neighbours: an expression lasts longer than one frame.
-                let around = [i.saturating_sub(1), i, i, (i + 1).min(looks.len() - 1)];
-                let smooth = mean(around.iter().map(|&i| (&looks[i].posterior, 1.0)));
-                let sharp = (looks[i].sharpness / typical.max(1e-3)).clamp(0.25, 1.0).sqrt();
-                expressiveness(&smooth) * looks[i].face.score * sharp
-            };
+            let value = |i: usize| expressiveness(&smoothed(looks, i, &looks[i].posterior)) * quality(looks, i);
             (0..looks.len()).max_by(|&a, &b| value(a).total_cmp(&value(b)).then(b.cmp(&a)))
         }
     }
+}
+
+/// `own`, the posterior of look `i`, counted half, and half its neighbours': an expression lasts longer than one frame, a blink or
+/// the shape of a spoken vowel does not.
+fn smoothed(looks: &[Seen], i: usize, own: &[f32; 7]) -> [f32; 7] {
+    let around = [i.checked_sub(1), Some(i + 1)].into_iter().flatten().filter_map(|i| looks.get(i));
+    mean(around.map(|look| (&look.posterior, 1.0)).chain([(own, 2.0)]))
+}
+
+/// How far look `i` can be trusted, against the others: detector's score, sharpness, and open eyes. The nets take a blink for
+/// sadness.
+fn quality(looks: &[Seen], i: usize) -> f32 {
+    let sharpness = median(looks.iter().map(|look| look.sharpness).collect());
+    let eyes = median(looks.iter().map(|look| look.geometry.eye_open).collect());
+    let look = &looks[i];
+    let sharp = (look.sharpness / sharpness.max(1e-3)).clamp(0.25, 1.0).sqrt();
+    let open = (1.0 + look.geometry.eye_open - eyes + BLINK).clamp(0.25, 1.0);
+    look.face.score * sharp * open
 }
 
 /// 0: neutral or undecided; 1: certainly one emotion.
@@ -213,7 +266,14 @@ fn expressiveness(posterior: &[f32; 7]) -> f32 {
     0.5 * (1.0 - neutral) + 0.5 * top
 }
 
-fn reading(frames: &[Frame], tracks: &[Track], looks: &[Seen], chosen: &Seen, nets: &LogPosteriors) -> FaceReading {
+fn reading(
+    frames: &[Frame],
+    tracks: &[Track],
+    looks: &[Seen],
+    chosen: &Seen,
+    nets: &LogPosteriors,
+    posterior: [f32; 7],
+) -> FaceReading {
     let scaled = |position: usize, b: FaceBox| {
         let frame = &frames[position];
         let (x, y) = (
@@ -239,10 +299,8 @@ fn reading(frames: &[Frame], tracks: &[Track], looks: &[Seen], chosen: &Seen, ne
             bbox: scaled(chosen.position, chosen.face.bbox),
             score: chosen.face.score,
         },
-        peak_posterior: fuse(nets),
-        mean_posterior: mean(
-            looks.iter().map(|look| (&look.posterior, look.face.score * look.sharpness.max(0.1).sqrt())),
-        ),
+        peak_posterior: posterior,
+        mean_posterior: mean(looks.iter().enumerate().map(|(i, look)| (&look.posterior, quality(looks, i)))),
         geometry: chosen.geometry,
         per_net: NETS.into_iter().zip(nets.map(|logs| logs.map(f32::exp))).collect(),
         per_frame: looks

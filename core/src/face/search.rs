@@ -4,7 +4,7 @@ use std::f32::consts::FRAC_PI_2;
 use std::sync::OnceLock;
 
 use super::detect::{self, Detection};
-use super::landmarks;
+use super::landmarks::{self, Landmarks};
 use super::picture::{Outside, Picture, Region};
 use super::FaceBox;
 use crate::cancel::CancelToken;
@@ -21,6 +21,14 @@ const BARE_FILL: f32 = 0.42;
 const PADDED: f32 = 1.6;
 /// Luma contrast below which a picture shows nothing.
 const MIN_CONTRAST: f32 = 6.0;
+/// A detection in a small still picture with less than this score is looked at again.
+const SURE_SCORE: f32 = 0.75;
+/// The least share of a move that landmarks must hold out against, for a picture without any detection to be a face.
+const BARE_FOLLOWS: f32 = 0.5;
+/// The same for a doubtful detection, which has some evidence already.
+const DOUBTFUL_FOLLOWS: f32 = 0.35;
+/// A largest face below this share of the picture's side asks for the finer detector.
+const SMALL_FACE: f32 = 0.12;
 /// By how much the crop is moved to see whether the landmarks stay on the face.
 const NUDGE: f32 = 0.08;
 
@@ -120,9 +128,50 @@ impl Search {
         long <= BARE_SIDE && short >= 20 && short as f32 >= BARE_ASPECT * long as f32
     }
 
+    /// Whether the faces of a picture are so small, or so doubtful, that the finer detector should look too.
+    pub(super) fn wants_finer(picture: &Picture<'_>, faces: &[Detection]) -> bool {
+        let side = picture.width.max(picture.height) as f32;
+        let largest = faces.iter().map(|face| face.bbox.width.max(face.bbox.height)).fold(0.0, f32::max);
+        let surest = faces.iter().map(|face| face.score).fold(0.0, f32::max);
+        largest < SMALL_FACE * side || surest < SURE_SCORE
+    }
+
     /// Whether `face` fills the picture.
     pub(super) fn fills(picture: &Picture<'_>, face: &Detection) -> bool {
         face.bbox.width.max(face.bbox.height) >= BARE_FILL * picture.width.min(picture.height) as f32
+    }
+
+    /// Whether a doubtful detection in a small picture stands up to [`Search::follows`].
+    pub(super) fn confirmed(&self, picture: &Picture<'_>, face: &Detection, ws: &mut Workspace) -> Result<bool> {
+        if face.score >= SURE_SCORE {
+            return Ok(true);
+        }
+        let region = landmarks::first_region(face);
+        let base = landmarks::in_region(&self.landmarks, picture, &region, true, ws)?;
+        Ok(self.follows(picture, &region, &base, ws)? >= DOUBTFUL_FOLLOWS)
+    }
+
+    /// How well landmarks that were found in `region` stay on the picture when the crop is moved: 1 when they stay, 0 when they
+    /// move with the crop. A face holds them; on anything else the net gives its mean face wherever the crop happens to be.
+    fn follows(&self, picture: &Picture<'_>, region: &Region, base: &Landmarks, ws: &mut Workspace) -> Result<f32> {
+        if !base.plausible(region) {
+            return Ok(0.0);
+        }
+        let moves = [(NUDGE, 0.0), (-NUDGE, 0.0), (0.0, NUDGE), (0.0, -NUDGE)];
+        let mut followed = 0.0;
+        for (u, v) in moves {
+            let moved = landmarks::in_region(&self.landmarks, picture, &region.shifted(u, v, 1.0), true, ws)?;
+            // The inner points; the outline of the jaw is the least certain part.
+            let points = base.0[17..].iter().zip(&moved.0[17..]);
+            let (sin, cos) = region.angle.sin_cos();
+            let mut shift = [0.0f32; 2];
+            for (a, b) in points {
+                let (x, y) = ((b[0] - a[0]) / region.side / 51.0, (b[1] - a[1]) / region.side / 51.0);
+                shift = [shift[0] + x * cos + y * sin, shift[1] - x * sin + y * cos];
+            }
+            followed += (1.0 - (shift[0] * u + shift[1] * v) / (NUDGE * NUDGE)) / moves.len() as f32;
+        }
+        Ok(followed)
     }
 
     /// Whether a picture in which no detector sees a face is one all the same: the landmarks must look like a face, agree with
@@ -134,21 +183,8 @@ impl Search {
             return Ok(None);
         }
         let base = landmarks::in_region(&self.landmarks, picture, &whole, true, ws)?;
-        if !base.plausible(&whole) {
-            return Ok(None);
-        }
-        let moves = [(NUDGE, 0.0), (-NUDGE, 0.0), (0.0, NUDGE), (0.0, -NUDGE)];
-        let mut followed = 0.0;
-        for (u, v) in moves {
-            let moved = landmarks::in_region(&self.landmarks, picture, &whole.shifted(u, v, 1.0), true, ws)?;
-            // 1: the points stayed in the picture; 0: they moved with the crop.
-            let shift = |k: usize| {
-                let points = base.0[17..].iter().zip(&moved.0[17..]);
-                points.map(|(a, b)| b[k] - a[k]).sum::<f32>() / 51.0 / whole.side
-            };
-            followed += (1.0 - (shift(0) * u + shift(1) * v) / (NUDGE * NUDGE)) / moves.len() as f32;
-        }
-        if followed < 0.5 {
+        let followed = self.follows(picture, &whole, &base, ws)?;
+        if followed < BARE_FOLLOWS {
             return Ok(None);
         }
         let bounds = base.bounds();
