@@ -15,7 +15,8 @@ use emotion_llama_core::{CancelToken, Error};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{search_path, AnalyzeOptions, TaskName};
-use crate::{card, FAILED, USAGE};
+use crate::card::{self, Answer};
+use crate::{FAILED, USAGE};
 
 pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
     let question = question(options);
@@ -70,7 +71,7 @@ fn analyze(
     };
     let stream = !options.json;
     let mut written: io::Result<()> = Ok(());
-    let mut begun = false;
+    let mut answer: Option<Answer> = None;
     let analysis = engine.analyze(&request, &CancelToken::new(), &mut |event| match event {
         Event::Stage(stage) => progress.show(match stage {
             "decode" => "decoding",
@@ -79,19 +80,19 @@ fn analyze(
         }),
         Event::Text(piece) if stream => {
             progress.hide();
-            if !begun {
-                begun = true;
+            if answer.is_none() {
                 written = card::title(input);
             }
+            let answer = answer.get_or_insert_default();
             if written.is_ok() {
-                written = card::text(piece);
+                written = answer.push(piece);
             }
         }
         Event::Text(_) => {}
     });
     written?;
-    if begun {
-        card::end_text()?;
+    if let Some(answer) = answer {
+        answer.finish()?;
     }
     Ok(analysis)
 }

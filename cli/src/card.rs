@@ -8,6 +8,8 @@ use anstyle::{AnsiColor, Style};
 use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::features::{Cue, Level};
 
+/// Columns of the answer.
+const WIDTH: usize = 90;
 const BAR: usize = 28;
 const LABEL: usize = 10;
 const DIM: Style = Style::new().dimmed();
@@ -20,16 +22,49 @@ pub fn title(input: &Path) -> io::Result<()> {
     write!(stdout(), "\n{DIM}{name}{DIM:#}\n\n  ")
 }
 
-/// A piece of the answer, shown at once.
-pub fn text(piece: &str) -> io::Result<()> {
-    let mut out = stdout();
-    write!(out, "{BOLD}{}{BOLD:#}", piece.replace('\n', "\n  "))?;
-    out.flush()
+/// The answer as it is written, wrapped between words.
+#[derive(Debug, Default)]
+pub struct Answer {
+    column: usize,
+    word: String,
 }
 
-/// The end of the answer.
-pub fn end_text() -> io::Result<()> {
-    writeln!(stdout(), "\n")
+impl Answer {
+    /// Shows `piece`, but for a word at its end that may go on.
+    pub fn push(&mut self, piece: &str) -> io::Result<()> {
+        let mut out = stdout();
+        for c in piece.chars() {
+            if c.is_whitespace() {
+                self.flush_word(&mut out)?;
+            } else {
+                self.word.push(c);
+            }
+        }
+        out.flush()
+    }
+
+    /// Shows what is left.
+    pub fn finish(mut self) -> io::Result<()> {
+        let mut out = stdout();
+        self.flush_word(&mut out)?;
+        writeln!(out, "\n")
+    }
+
+    fn flush_word(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let length = self.word.chars().count();
+        if length == 0 {
+            return Ok(());
+        }
+        let gap = match self.column {
+            0 => "",
+            column if column + 1 + length > WIDTH => "\n  ",
+            _ => " ",
+        };
+        self.column = if gap == " " { self.column + 1 + length } else { length };
+        write!(out, "{gap}{BOLD}{}{BOLD:#}", self.word)?;
+        self.word.clear();
+        Ok(())
+    }
 }
 
 /// All that stands below the answer.
@@ -62,8 +97,8 @@ pub fn print(analysis: &Analysis) -> io::Result<()> {
         "decode {:.0} · face {:.0} · voice {:.0} · prompt {:.0} · answer {:.0} ms",
         t.decode, t.preprocess, t.encode, t.prefill, t.generate
     );
-    let model = &analysis.model;
-    row(&mut out, "time", &format!("{:.2} s ({parts}), {} {}", t.total / 1e3, model.name, model.version))?;
+    row(&mut out, "time", &format!("{:.2} s ({parts})", t.total / 1e3))?;
+    row(&mut out, "model", &format!("{} {}", analysis.model.name, analysis.model.version))?;
     out.flush()
 }
 
@@ -93,13 +128,28 @@ fn notable(cues: &[Cue], of_face: bool) -> String {
                 (Some(value), Some("hertz")) => format!(" {value:.0} Hz"),
                 _ => String::new(),
             };
-            format!("{} {}{value}", cue.name.replace('_', " "), cue.reading)
+            format!("{} {}{value}", noun(cue.name), cue.reading)
         })
         .collect();
     if words.is_empty() {
         "nothing unusual".to_owned()
     } else {
         words.join(" · ")
+    }
+}
+
+/// What a cue's reading is said of.
+fn noun(cue: &str) -> &str {
+    match cue {
+        "brow_height" | "brow_gap" => "brows",
+        "eye_open" => "eyes",
+        "mouth_open" | "mouth_width" => "mouth",
+        "mouth_corner" => "mouth corners",
+        "pitch_range" => "intonation",
+        "energy" => "voice",
+        "rate" => "speech",
+        "brightness" => "timbre",
+        other => other,
     }
 }
 
