@@ -2,9 +2,9 @@
 
 use ffmpeg_next::{codec, decoder, frame, Packet, Stream};
 
+use super::drain::{drained, MAX_ERRORS_PER_PACKET};
 use super::mix::{Input, Mixer};
 use super::scan::seconds;
-use super::streams::{drained, MAX_ERRORS_PER_PACKET};
 use super::{Limits, Waveform};
 use crate::error::{Error, Result};
 

@@ -9,6 +9,7 @@ mod audio;
 mod backend;
 mod convert;
 mod demuxer;
+mod drain;
 mod mix;
 mod note;
 mod pick;

@@ -1,7 +1,5 @@
 //! Second reading: the chosen streams, decoded.
 
-use ffmpeg_next::Error as FfmpegError;
-
 use super::audio::{is_silent, nothing_decoded, AudioStream};
 use super::pick::wanted_times;
 use super::scan::{Kind, Packets, Scan, StreamScan};
@@ -10,18 +8,11 @@ use super::{demuxer, Clip, Frame, Limits, Note, Sampling, Source, Waveform};
 use crate::cancel::CancelToken;
 use crate::error::Result;
 
-/// Errors of a decoder after one packet before the packet counts as done.
-pub(super) const MAX_ERRORS_PER_PACKET: u32 = 64;
 /// Streams of a kind that are tried before the file is given up.
 const MAX_TRIES: usize = 3;
 /// A clip that ends this much before its declared length, in seconds and as a share of it, is truncated.
 const TRUNCATED_S: f64 = 0.5;
 const TRUNCATED_SHARE: f64 = 0.05;
-
-/// Whether a decoder only says that it wants more packets, or is at its end.
-pub(super) fn drained(error: FfmpegError) -> bool {
-    matches!(error, FfmpegError::Eof | FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN })
-}
 
 /// Decodes the streams that `scan` found, the next ones where the first of a kind give nothing.
 pub(super) fn decode_streams(

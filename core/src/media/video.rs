@@ -4,9 +4,9 @@ use ffmpeg_next::codec::packet::side_data::Type as SideDataType;
 use ffmpeg_next::{codec, decoder, frame, threading, Packet, Stream};
 
 use super::convert::{Converter, Orientation};
+use super::drain::{drained, MAX_ERRORS_PER_PACKET};
 use super::pick::Picker;
 use super::scan::{seconds, StreamScan};
-use super::streams::{drained, MAX_ERRORS_PER_PACKET};
 use super::{raw, Frame, Limits, Sampling};
 use crate::error::Result;
 

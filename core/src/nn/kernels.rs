@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::graph::{Activation, Padding};
 use super::matmul::matmul;
+use super::parameters::{Activation, Padding};
 use super::simd::{depthwise_tap, Level};
 use super::tensor::{elements, Tensor, Workspace};
 use crate::error::{Error, Result};

@@ -11,9 +11,11 @@ mod file;
 mod graph;
 mod kernels;
 mod matmul;
+mod parameters;
 mod simd;
 mod tensor;
 
 pub use file::NetFile;
-pub use graph::{Activation, Net, Padding};
+pub use graph::Net;
+pub use parameters::{Activation, Padding};
 pub use tensor::{Tensor, Workspace};
