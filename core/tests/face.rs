@@ -123,7 +123,7 @@ fn small_faces_are_found() {
 #[test]
 fn a_tilted_head_reads_like_an_upright_one() {
     let upright = square("smiles.jpg", [180, 60, 290]);
-    let expected = read(&[upright.clone()], FramePick::Peak).expect("a face");
+    let expected = read(std::slice::from_ref(&upright), FramePick::Peak).expect("a face");
     for degrees in [-30.0, -15.0, 15.0, 30.0] {
         let reading = read(&[turned(&upright, degrees)], FramePick::Peak).expect("a tilted face");
         assert_eq!(top(&reading.peak_posterior), HAPPY, "{degrees}: {:?}", reading.peak_posterior);
