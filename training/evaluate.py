@@ -63,21 +63,33 @@ class Reader:
             out[part] = torch.softmax(row, -1).numpy()
         return out
 
-    @torch.no_grad()
     def explain(self, e, label, question=None, limit=90):
         """Greedy text after `The person feels {label}`."""
+        return self.explain_all([e], [label], question, limit)[0]
+
+    @torch.no_grad()
+    def explain_all(self, evidences, labels, question=None, limit=90):
+        """Greedy text of each; prompts of one length are decoded together."""
         question = question or f"[reason] {wording.REASON_QUESTION}"
-        prompt = self.encoder.prompt(e.transcript, question) + self.encoder.ids(samples.LEAD_IN["reason"])
-        prompt = prompt + [self.encoder.label_ids[label]]
-        x, _ = self.rows([e], [prompt])
-        cache, out = [], []
-        for _ in range(limit):
-            token = int(logits(self.base, forward(self.base, self.adapter, x, cache)[0, -1]).argmax())
-            if token == self.encoder.end:
-                break
-            out.append(token)
-            x = self.base.embed[torch.tensor([[token]])]
-        return self.encoder._tok.decode(out)
+        prompts = [self.encoder.prompt(e.transcript, question) + self.encoder.ids(samples.LEAD_IN["reason"])
+                   + [self.encoder.label_ids[label]] for e, label in zip(evidences, labels)]
+        texts = [None] * len(prompts)
+        for length in sorted(set(map(len, prompts))):
+            group = [i for i, p in enumerate(prompts) if len(p) == length]
+            x, _ = self.rows([evidences[i] for i in group], [prompts[i] for i in group])
+            cache, out, going = [], [[] for _ in group], [True] * len(group)
+            for _ in range(limit):
+                tokens = logits(self.base, forward(self.base, self.adapter, x, cache)[:, -1]).argmax(-1)
+                for k, token in enumerate(tokens.tolist()):
+                    going[k] = going[k] and token != self.encoder.end
+                    if going[k]:
+                        out[k].append(token)
+                if not any(going):
+                    break
+                x = self.base.embed[tokens[:, None]]
+            for i, ids in zip(group, out):
+                texts[i] = self.encoder._tok.decode(ids)
+        return texts
 
 
 def calibration_error(p, hit, bins=10):
@@ -125,7 +137,7 @@ def emodb(reader, path, words="The book is on the shelf."):
         es, truth, q = voice_set(path, key)
         uar, war = recall(truth, q.argmax(1), 7)
         print(f"EmoDB {key}: voice head alone UAR {uar:.3f} WAR {war:.3f} ECE {calibration_error(q, q.argmax(1) == truth):.3f}")
-        for name, text in (("voice only", None), ("with neutral words", words)):
+        for name, text in (("voice only", None), ("with neutral words", words))[:2 if key == "posterior" else 1]:
             for e in es:
                 e.transcript = text
             p = reader.scores(es, VOICE7)
@@ -141,11 +153,9 @@ def emodb(reader, path, words="The book is on the shelf."):
 
 def explanations(reader, es, name, show=0):
     agree = stated = 0
-    texts = []
     labels = [LABELS8[i] for i in reader.scores(es, LABELS8, "reason").argmax(1)]
-    for i, (e, label) in enumerate(zip(es, labels)):
-        text = reader.explain(e, label)
-        texts.append(text)
+    texts = reader.explain_all(es, labels)
+    for i, (e, label, text) in enumerate(zip(es, labels, texts)):
         wrong = []
         for statement in stated_cues(text):
             stated += 1
@@ -168,9 +178,10 @@ def main():
     parser.add_argument("--texts", type=int, default=150)
     parser.add_argument("--seed", type=int, default=987)
     parser.add_argument("--show", type=int, default=8)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    reader = Reader(args.gguf, args.adapter)
+    reader = Reader(args.gguf, args.adapter, getattr(torch, args.dtype))
     synthetic(reader, args.count, args.seed)
     if args.voice:
         emodb(reader, args.voice)
