@@ -211,12 +211,41 @@ def harsh_version(path: pathlib.Path) -> np.ndarray:
     return (x / max(1e-6, np.abs(x).max()) * 10 ** (rng.uniform(-20, -1) / 20)).astype(np.float32)
 
 
+def recorded(folder: pathlib.Path, name: str, rng: np.random.Generator, versions: list[str]) -> np.ndarray:
+    """One of the versions of a clip that are already written."""
+    return np.fromfile(folder / f"{name}.{rng.choice(versions)}.f32", "<f4")
+
+
+def long_version(folder: pathlib.Path, name: str, names: list[str], version: str, sources: list[str]) -> np.ndarray:
+    """Two to six utterances in a row by the same speaker in the same mood: encoder states drift with the length of a clip."""
+    rng = generator(name, version)
+    same = [other for other in names if other[:2] == name[:2] and other[5] == name[5] and other != name] or [name]
+    chosen = [name, *(str(n) for n in rng.permutation(same)[: rng.integers(1, 6)])]
+    gap = np.zeros(int(rng.uniform(0.05, 0.4) * RATE), "<f4")
+    return np.concatenate([part for n in chosen for part in (recorded(folder, n, rng, sources), gap)])
+
+
+def short_version(folder: pathlib.Path, name: str, version: str, sources: list[str]) -> np.ndarray:
+    """0.8 to 1.6 seconds out of the clip."""
+    rng = generator(name, version)
+    x = recorded(folder, name, rng, sources)
+    length = min(len(x), int(rng.uniform(0.8, 1.6) * RATE))
+    start = int(rng.integers(0, len(x) - length + 1))
+    return x[start : start + length]
+
+
 def write_versions(corpus: pathlib.Path, out: pathlib.Path, versions: int) -> None:
-    """Writes `<name>.<version>.f32` for the clean clip, `versions` training copies and the harsh one; keeps what is there."""
+    """Writes `<name>.<version>.f32`: the clean clip, the harsh one, `versions` training copies, and long and short clips made of
+    undisturbed (0) or disturbed (1) ones. Keeps what is there."""
     out.mkdir(parents=True, exist_ok=True)
     clips = sorted(corpus.glob("*.flac"))
     makers = [("clean", lambda p: decode(p)), ("harsh", harsh_version)]
     makers += [(f"train{v}", lambda p, v=v: train_version(p, v)) for v in range(versions)]
+    names = [path.stem for path in clips]
+    disturbed = [f"train{v}" for v in range(versions)] or ["clean"]
+    for i, sources in enumerate((["clean"], disturbed)):
+        makers.append((f"long{i}", lambda p, i=i, s=sources: long_version(out, p.stem, names, f"long{i}", s)))
+        makers.append((f"short{i}", lambda p, i=i, s=sources: short_version(out, p.stem, f"short{i}", s)))
     for version, make in makers:
         for path in clips:
             target = out / f"{path.stem}.{version}.f32"
