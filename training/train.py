@@ -31,7 +31,7 @@ from model import ALPHA, FEATURES, HIDDEN, PROJECTOR_WIDTH, RANK, Adapter, Base,
 CURRICULUM = [
     (0.2, {"emotion": 0.6, "states": 0.3, "reason": 0.1}),
     (0.3, {"emotion": 0.15, "states": 0.45, "cues": 0.2, "reason": 0.2}),
-    (0.5, {"emotion": 0.15, "states": 0.08, "cues": 0.15, "reason": 0.55, "sentence": 0.07}),
+    (0.5, {"emotion": 0.2, "states": 0.05, "cues": 0.12, "reason": 0.57, "sentence": 0.06}),
 ]
 LABEL_WEIGHT = 3.0
 TEXT_WEIGHT = 1 / 40  # per token of weight 1
@@ -148,7 +148,7 @@ def worker(rank, args):
     warm_start(adapter, base)
     if args.init:
         adapter.load(load_file(args.init))
-    stages = CURRICULUM[1:] if args.init else CURRICULUM
+    stages = CURRICULUM[args.first_stage:]
     steps = batches(args.seed, encoder, args.samples, args.batch, stages)
     lora = [p for name, p in adapter.named().items() if name.startswith("lora")]
     projectors = [p for name, p in adapter.named().items() if name.startswith("projector")]
@@ -210,7 +210,8 @@ def main():
     parser.add_argument("--batch", type=int, default=8, help="samples per step, over all processes")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--init", help="adapter.safetensors to go on from, with the stages after the first")
+    parser.add_argument("--init", help="adapter.safetensors to go on from")
+    parser.add_argument("--first-stage", type=int, default=0, help="stage of the curriculum to begin with")
     parser.add_argument("--minutes", type=float, help="bound on the run's time; the learning rate falls accordingly")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--report", type=int, default=20)
