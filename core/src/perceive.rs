@@ -116,7 +116,9 @@ impl Perception {
         let Some(audio) = audio else { return Ok(heard) };
         if let Some(prosody) = measure(audio, self.voice.norms(), cancel)? {
             let states = self.whisper.hidden_states(&condition(audio, &prosody), cancel)?;
-            let posterior = self.voice.posterior(&pool_statistics(&states), &prosody);
+            let pooled = pool_statistics(&states);
+            let prosody = self.voice.place(&pooled, &prosody);
+            let posterior = self.voice.posterior(&pooled, &prosody);
             let features = VoiceFeatures { posterior, prosody: prosody.z.to_array() };
             heard.voice = Some((features, prosody));
             if *transcript == Transcript::Auto {
