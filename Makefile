@@ -30,6 +30,7 @@ demo: build pack clips
 test: lint pack clips
 	cargo test --release --workspace
 	$(PYTHON) -m unittest discover -s tools/tests -t tools
+	$(PYTHON) training/test_recipe.py
 
 lint: setup
 	cargo fmt --all --check
