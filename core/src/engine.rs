@@ -61,6 +61,7 @@ impl Engine {
         );
         verified?;
         let (perception, responder) = (perception?, responder?);
+        tracing::debug!(pack = pack.manifest().name, digest = pack.digest(), "opened");
         Ok(Self(Arc::new(Inner { pack, perception, responder })))
     }
 
@@ -107,6 +108,7 @@ impl Engine {
         let sampling = Sampling { pick: media_pick(request.frame), ..Sampling::default() };
         let clip = media::decode(&request.source, &sampling, &request.limits, cancel)?;
         let decode_ms = milliseconds(began);
+        tracing::debug!(frames = clip.frames.len(), duration_s = clip.duration_s, decode_ms, "decoded");
         on_event(Event::Stage("observe"));
         let observation = self.0.perception.observe(&clip, request.frame, &request.transcript, cancel)?;
         Ok((observation, decode_ms))
@@ -132,6 +134,7 @@ impl Engine {
             cancel,
             &mut |piece| on_event(Event::Text(piece)),
         )?;
+        tracing::debug!(emotion = response.emotion, ?response.usage, "answered");
         let mut notes = observation.notes.clone();
         if response.cut {
             notes.push(AnalysisNote::new("answer_cut", "the answer ended at max_new_tokens; raise it for the rest"));

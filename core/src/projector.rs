@@ -1,9 +1,9 @@
 //! From feature vectors to soft tokens: one small perceptron per feature.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use half::f16;
-use safetensors::{Dtype, SafeTensors};
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -13,7 +13,6 @@ use crate::pack::FeatureSpec;
 #[derive(Debug)]
 pub struct Projector {
     features: Vec<(FeatureSpec, Perceptron)>,
-    hidden: usize,
 }
 
 /// `w2 · gelu(w1 · x + b1) + b2`, gelu in its exact form.
@@ -23,11 +22,11 @@ struct Perceptron {
     second: Linear,
 }
 
+/// Weight `[in, out]` and bias `[1, out]`, f32.
 #[derive(Debug)]
 struct Linear {
-    /// `[out, in]`, row by row.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    weight: Tensor,
+    bias: Tensor,
 }
 
 impl Projector {
@@ -38,77 +37,70 @@ impl Projector {
     pub fn open(path: &Path, features: &[FeatureSpec], hidden: usize) -> Result<Self> {
         let at = |error: Error| error.context(path.display());
         let bytes = std::fs::read(path).map_err(|error| at(Error::pack(error.to_string())))?;
-        let file =
-            SafeTensors::deserialize(&bytes).map_err(|error| at(Error::pack(format!("not safetensors: {error}"))))?;
-        let features = features
-            .iter()
-            .map(|spec| {
-                let probe = Features::default().vector(&spec.name);
-                if probe.as_ref().map(Vec::len) != Some(spec.width) {
-                    return Err(at(Error::pack(format!(
-                        "the pack wants a feature {:?} of {} values; this library has no such feature",
-                        spec.name, spec.width
-                    ))));
-                }
-                let inner = tensor(&file, &format!("projector.{}.0.bias", spec.name), None).map_err(at)?.len();
-                let out = spec.tokens * hidden;
-                let linear = |layer: usize, input: usize, output: usize| -> Result<Linear> {
-                    let name = format!("projector.{}.{layer}", spec.name);
-                    Ok(Linear {
-                        weight: tensor(&file, &format!("{name}.weight"), Some(&[output, input])).map_err(at)?,
-                        bias: tensor(&file, &format!("{name}.bias"), Some(&[output])).map_err(at)?,
-                    })
-                };
-                let perceptron = Perceptron { first: linear(0, spec.width, inner)?, second: linear(2, inner, out)? };
-                Ok((spec.clone(), perceptron))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self { features, hidden })
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|error| at(Error::pack(format!("not safetensors: {error}"))))?;
+        let open = |spec: &FeatureSpec| -> Result<(FeatureSpec, Perceptron)> {
+            let width = Features::default().vector(&spec.name).map(|vector| vector.len());
+            if width != Some(spec.width) {
+                return Err(Error::pack(format!(
+                    "the pack wants a feature {:?} of {} values; this library has no such feature",
+                    spec.name, spec.width
+                )));
+            }
+            let name = |layer: usize| format!("projector.{}.{layer}", spec.name);
+            let inner = find(&tensors, &format!("{}.bias", name(0)))?.elem_count();
+            let first = Linear::from_file(&tensors, &name(0), spec.width, inner)?;
+            let second = Linear::from_file(&tensors, &name(2), inner, spec.tokens * hidden)?;
+            Ok((spec.clone(), Perceptron { first, second }))
+        };
+        Ok(Self { features: features.iter().map(open).collect::<Result<_>>().map_err(at)? })
     }
 
     /// The soft tokens `[tokens, hidden]`, f32, of the feature called `name`; None if the pack has no such feature.
-    pub fn soft_tokens(&self, name: &str, features: &Features) -> Option<Vec<f32>> {
-        let (spec, perceptron) = self.features.iter().find(|(spec, _)| spec.name == name)?;
-        let tokens = perceptron.forward(&features.vector(&spec.name)?);
-        debug_assert_eq!(tokens.len(), spec.tokens * self.hidden);
-        Some(tokens)
+    ///
+    /// # Errors
+    /// `internal` if a product fails, which checked shapes rule out.
+    pub fn soft_tokens(&self, name: &str, features: &Features) -> Result<Option<Vec<f32>>> {
+        let Some((spec, perceptron)) = self.features.iter().find(|(spec, _)| spec.name == name) else {
+            return Ok(None);
+        };
+        let Some(vector) = features.vector(&spec.name) else { return Ok(None) };
+        let input = Tensor::from_vec(vector, (1, spec.width), &Device::Cpu)?;
+        Ok(Some(perceptron.forward(&input)?.flatten_all()?.to_vec1()?))
     }
 }
 
 impl Perceptron {
-    fn forward(&self, input: &[f32]) -> Vec<f32> {
-        let mut inner = self.first.forward(input);
-        for value in &mut inner {
-            *value = gelu(*value);
-        }
-        self.second.forward(&inner)
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        self.second.forward(&self.first.forward(input)?.gelu_erf()?)
     }
 }
 
 impl Linear {
-    fn forward(&self, input: &[f32]) -> Vec<f32> {
-        let rows = self.weight.chunks_exact(input.len());
-        rows.zip(&self.bias).map(|(row, bias)| bias + row.iter().zip(input).map(|(w, x)| w * x).sum::<f32>()).collect()
+    fn from_file(tensors: &HashMap<String, Tensor>, name: &str, input: usize, output: usize) -> Result<Self> {
+        let weight = checked(tensors, &format!("{name}.weight"), &[output, input])?;
+        let bias = checked(tensors, &format!("{name}.bias"), &[output])?;
+        Ok(Self { weight: weight.t()?.contiguous()?, bias: bias.unsqueeze(0)? })
+    }
+
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        Ok(input.matmul(&self.weight)?.add(&self.bias)?)
     }
 }
 
-fn gelu(x: f32) -> f32 {
-    let x = f64::from(x);
-    (0.5 * x * (1.0 + candle_core::cpu::erf::erf_f64(x / std::f64::consts::SQRT_2))) as f32
+fn find<'a>(tensors: &'a HashMap<String, Tensor>, name: &str) -> Result<&'a Tensor> {
+    tensors.get(name).ok_or_else(|| Error::pack(format!("tensor {name} is missing")))
 }
 
-fn tensor(file: &SafeTensors<'_>, name: &str, shape: Option<&[usize]>) -> Result<Vec<f32>> {
-    let view = file.tensor(name).map_err(|_| Error::pack(format!("tensor {name} is missing")))?;
-    if let Some(shape) = shape.filter(|shape| *shape != view.shape()) {
-        return Err(Error::pack(format!("tensor {name} has shape {:?}, expected {shape:?}", view.shape())));
+/// The tensor as f32, if it has `shape` and holds numbers only.
+fn checked(tensors: &HashMap<String, Tensor>, name: &str, shape: &[usize]) -> Result<Tensor> {
+    let tensor = find(tensors, name)?;
+    if tensor.dims() != shape {
+        return Err(Error::pack(format!("tensor {name} has shape {:?}, expected {shape:?}", tensor.dims())));
     }
-    let values: Vec<f32> = match view.dtype() {
-        Dtype::F32 => view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        Dtype::F16 => view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        other => return Err(Error::pack(format!("tensor {name} has type {other:?}, expected F16 or F32"))),
-    };
-    if values.iter().any(|value| !value.is_finite()) {
+    let tensor = tensor.to_dtype(DType::F32)?;
+    if tensor.flatten_all()?.to_vec1::<f32>()?.iter().any(|value| !value.is_finite()) {
         return Err(Error::pack(format!("tensor {name} holds a value that is not a number")));
     }
-    Ok(values)
+    Ok(tensor)
 }

@@ -100,7 +100,7 @@ impl Responder {
         for segment in segments(spec, parts) {
             match segment {
                 Segment::Text(text) => rows.extend(self.llama.embed(&self.tokenizer.encode(&text, true)?)?),
-                Segment::Soft(name) => rows.extend(self.projector.soft_tokens(&name, features).ok_or_else(|| {
+                Segment::Soft(name) => rows.extend(self.projector.soft_tokens(&name, features)?.ok_or_else(|| {
                     Error::pack(format!("the prompt's template names {name:?}, which is not a feature of the pack"))
                 })?),
             }

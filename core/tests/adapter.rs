@@ -68,7 +68,7 @@ fn soft_tokens_agree_with_the_recipe() {
         let case = case["name"].as_str().unwrap();
         let features = reference.features(case);
         for spec in &manifest.features {
-            let tokens = projector.soft_tokens(&spec.name, &features).unwrap();
+            let tokens = projector.soft_tokens(&spec.name, &features).unwrap().unwrap();
             let expected = reference.tensor(&format!("{case}.soft.{}", spec.name));
             assert_eq!(tokens.len(), expected.len(), "{case} {}", spec.name);
             for (ours, theirs) in tokens.iter().zip(&expected) {
