@@ -198,8 +198,8 @@ def _z(rng, mean):
 
 
 PATTERNS = [  # (face, voice, words), share
-    ((True, True, True), 0.33), ((True, True, False), 0.12), ((False, True, True), 0.11), ((False, True, False), 0.15),
-    ((True, False, False), 0.12), ((True, False, True), 0.06), ((False, False, True), 0.05), ((False, False, False), 0.06),
+    ((True, True, True), 0.27), ((True, True, False), 0.15), ((False, True, True), 0.09), ((False, True, False), 0.16),
+    ((True, False, False), 0.15), ((True, False, True), 0.05), ((False, False, True), 0.05), ((False, False, False), 0.08),
 ]
 
 
