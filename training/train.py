@@ -31,12 +31,12 @@ from model import ALPHA, FEATURES, HIDDEN, PROJECTOR_WIDTH, RANK, Adapter, Base,
 CURRICULUM = [
     (0.2, {"emotion": 0.6, "states": 0.3, "reason": 0.1}),
     (0.3, {"emotion": 0.15, "states": 0.45, "cues": 0.2, "reason": 0.2}),
-    (0.5, {"emotion": 0.2, "states": 0.05, "cues": 0.12, "reason": 0.57, "sentence": 0.06}),
+    (0.5, {"emotion": 0.13, "states": 0.05, "cues": 0.15, "reason": 0.62, "sentence": 0.05}),
 ]
 LABEL_WEIGHT = 3.0
 TEXT_WEIGHT = 1 / 40  # per token of weight 1
 # Weights of text tokens: those that state a cue, the person's words (a copy), all others.
-CUE_TOKEN, QUOTED_TOKEN, PLAIN_TOKEN = 2.0, 0.3, 0.6
+CUE_TOKEN, QUOTED_TOKEN, PLAIN_TOKEN = 2.5, 0.3, 0.6
 FALL = 0.35  # share of the run over which the learning rate falls
 KEEP = 0.97  # of the running mean of the weights, which is what is saved
 

@@ -116,6 +116,9 @@ _BOTH = ["{Face}, and {voice} too.", "{Face} and {voice} as well.", "{Face}. {Vo
 _BUT = ["{Face}, but {voice}.", "{Face}, while {voice}.", "{Face}, although {voice}."]
 
 
+CLEAR = 1.1  # |z| from which a second or third cue of one modality is told
+
+
 def _cap(text):
     return text[0].upper() + text[1:]
 
@@ -162,9 +165,12 @@ def _cue_sentence(rng, rows, nps, np1s):
     return rng.choice(nps).format(n1=n1, n2=n2, N1=_cap(n1))
 
 
-def _pick(rng, rows, most):
-    """Up to `most` cues, the extreme ones preferred, mostly in order of strength."""
-    rows = [r for i, r in enumerate(rows) if i < 2 or rng.random() < 0.4][:most]
+def _pick(rng, rows):
+    """One to three cues, mostly two, the extreme ones preferred, mostly in order of strength.
+
+    After the first only clear ones count: few and sure beats many and doubtful.
+    """
+    rows = [r for i, r in enumerate(rows) if i == 0 or r[2] >= CLEAR][:1 + rng.choice(3, p=[0.25, 0.65, 0.1])]
     if rng.random() < 0.2:
         rng.shuffle(rows)
     return [tuple(r) for r in rows]
@@ -182,10 +188,10 @@ def explain(rng, e, label, p, labels):
     face_says, voice_says = sharp(e.face, FACE7), sharp(e.voice, VOICE7)
     sentences = []
     if face_there:
-        rows = _pick(rng, notable(e.geometry, GEOMETRY), 3 if not voice_there else int(rng.integers(1, 4)))
+        rows = _pick(rng, notable(e.geometry, GEOMETRY))
         sentences.append(_cue_sentence(rng, rows, _FACE_NP, _FACE_NP1) if rows else str(rng.choice(_FACE_PLAIN)))
     if voice_there:
-        rows = _pick(rng, notable(e.prosody, PROSODY), 3 if not face_there else int(rng.integers(1, 4)))
+        rows = _pick(rng, notable(e.prosody, PROSODY))
         sentences.append(_cue_sentence(rng, rows, _VOICE_NP, _VOICE_NP1) if rows else str(rng.choice(_VOICE_PLAIN)))
     if rng.random() < 0.15:
         sentences.reverse()
