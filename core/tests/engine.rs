@@ -140,13 +140,17 @@ fn the_answer_follows_the_face_tokens() {
             }
             let voice = observation(to).features.voice.clone();
             let mixed = ask(&with(to, Features { face: Some(face.clone()), voice }), Task::Emotion);
-            println!("{to} with the face of {from}: {} {:.2}, {class} expected", mixed.emotion, mixed.confidence);
+            let (before, after) =
+                (ask(observation(to), Task::Emotion).probabilities[class], mixed.probabilities[class]);
+            println!("{to} with the face of {from}: {}, {class} {before:.2} -> {after:.2}", mixed.emotion);
+            assert!(after > before + 0.05, "{to} with the face of {from}: {class} {before:.2} -> {after:.2}");
             pairs += 1;
             followed += usize::from(mixed.emotion == class);
         }
     }
     assert!(pairs >= 6, "{pairs} pairs of clips with a clear face and different answers");
-    assert!(followed as f64 >= 0.8 * pairs as f64, "{followed} of {pairs}");
+    // The voice still speaks for itself, so a few stay between the two.
+    assert!(3 * followed >= 2 * pairs, "{followed} of {pairs}");
 }
 
 #[test]
