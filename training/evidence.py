@@ -54,7 +54,7 @@ PROSODY_MEAN = {  # pitch, pitch_range, energy, rate, brightness
 }
 
 # A voice judges less surely than a face across people and studios, so beside a face it counts for less.
-VOICE_WEIGHT_BESIDE_FACE = 0.55
+VOICE_WEIGHT_BESIDE_FACE = 0.45
 # The language model answers a little less surely than its targets, which this makes up for.
 VOICE_WEIGHT_ALONE = 1.2
 FLOOR = 0.004
@@ -115,7 +115,7 @@ def prior(e):
     """Prior over LABELS9. Surprise and worry are classes that only a face, or words, can bring up with certainty."""
     p = {label: 1.0 for label in LABELS9}
     p["surprise"] = 0.8 if e.face_peak is not None else 0.04
-    p["worried"] = 0.35 if e.face_peak is not None else 0.05
+    p["worried"] = 0.12 if e.face_peak is not None else 0.05
     if e.face_peak is None and e.voice is None:
         p.update(surprise=0.6, worried=0.6)
         if not e.words:
