@@ -42,7 +42,7 @@ pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
             Ok(analysis) => card::print(&analysis)?,
             Err(error) => {
                 failed = true;
-                anstream::eprintln!("emotion-llama: {}: {} ({})", input.display(), one_line(&error), error.name());
+                anstream::eprintln!("emotion-llama: {} ({})", one_line(input, &error), error.name());
                 if options.json {
                     print_json(&failure(input, &error))?;
                 }
@@ -143,8 +143,15 @@ fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
     out.flush()
 }
 
-fn one_line(error: &Error) -> String {
-    error.message.split_whitespace().collect::<Vec<_>>().join(" ")
+/// The message on one line, with the input's name in front where it is not there already.
+fn one_line(input: &Path, error: &Error) -> String {
+    let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let name = input.display().to_string();
+    if message.starts_with(&name) {
+        message
+    } else {
+        format!("{name}: {message}")
+    }
 }
 
 /// A line on standard error that says what is going on; nothing where that is no terminal.

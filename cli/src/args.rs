@@ -123,8 +123,12 @@ pub fn search_path() -> Vec<PathBuf> {
     }
     search.push(PathBuf::from("build/packs"));
     let mut seen = std::collections::HashSet::new();
-    search.retain(|dir| !dir.as_os_str().is_empty() && seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())));
     search
+        .into_iter()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .map(|dir| dir.canonicalize().unwrap_or(dir))
+        .filter(|dir| seen.insert(dir.clone()))
+        .collect()
 }
 
 #[cfg(test)]

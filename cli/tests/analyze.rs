@@ -144,6 +144,8 @@ fn every_bad_input_gives_its_error_or_its_notes_and_nothing_panics() {
     }
     let failures = answers.iter().filter(|answer| !answer["error"].is_null()).count();
     assert_eq!(stderr.lines().count(), failures, "one line for each failure:\n{stderr}");
+    let missing = dir.path().join("missing.mp4").display().to_string();
+    assert_eq!(stderr.matches(&missing).count(), 1, "the input is named once:\n{stderr}");
 }
 
 #[test]
