@@ -11,8 +11,11 @@ stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 has_ffmpeg_headers() {
   need pkg-config && pkg-config --exists 'libavcodec >= 59' libavformat libavutil libavfilter libavdevice libswscale libswresample
 }
+# The bindings' generator needs the library and the compiler's own headers.
 has_libclang() {
-  [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
+  [ -n "${LIBCLANG_PATH:-}" ] && return
+  compgen -G '/usr/lib*/llvm-*/lib/clang/*/include/stddef.h' >/dev/null || compgen -G '/usr/lib*/clang/*/include/stddef.h' >/dev/null || return
+  ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/lib*/libclang*.so*' >/dev/null
 }
 has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
