@@ -2,6 +2,8 @@
 //!
 //! Data flows one way: media → faces and voice → encoders → projector → prompt → language model → answer.
 
+#![deny(unsafe_code)]
+
 pub mod analysis;
 pub mod answer;
 pub mod cancel;

@@ -1,5 +1,7 @@
 //! One decoded picture of any pixel format to upright 8-bit RGB.
 
+#![allow(unsafe_code, reason = "colour spaces and side data are set through FFmpeg itself")]
+
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::side_data::Type as SideDataType;
 use ffmpeg_next::software::scaling::{self, Flags};

@@ -2,6 +2,8 @@
 //!
 //! libavformat never sees a name, only bytes, so a path is never taken for a URL and the content alone decides the format.
 
+#![allow(unsafe_code, reason = "demuxer options are set through FFmpeg itself")]
+
 use std::ffi::{c_int, c_void};
 use std::ops::{Deref, DerefMut};
 use std::ptr;

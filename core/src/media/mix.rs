@@ -1,5 +1,7 @@
 //! Sound of any layout, rate and sample format to 16 kHz mono f32, through libswresample.
 
+#![allow(unsafe_code, reason = "the resampler is driven through FFmpeg itself")]
+
 use std::ffi::c_int;
 use std::ptr;
 

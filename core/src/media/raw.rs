@@ -1,5 +1,7 @@
 //! Fields of FFmpeg's structures that `ffmpeg-next` does not expose, each read by one small function.
 
+#![allow(unsafe_code, reason = "fields that the bindings do not wrap")]
+
 use std::ptr;
 
 use ffmpeg_next::codec::{self, packet::Ref as _};

@@ -1,5 +1,7 @@
 //! The matrix product, behind a safe and checked face.
 
+#![allow(unsafe_code, reason = "the matrix product takes pointers")]
+
 /// `out = a · b`, all row-major and without padding: `a` is `[m, k]`, `b` is `[k, n]`, `out` is `[m, n]`.
 ///
 /// # Panics

@@ -1,5 +1,7 @@
 //! Inner loops over channels, compiled once for the baseline and once for AVX2, chosen at run time.
 
+#![allow(unsafe_code, reason = "vector kernels chosen at run time")]
+
 /// Which instruction set the loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {

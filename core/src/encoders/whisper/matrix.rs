@@ -3,6 +3,8 @@
 //! Products go through the `gemm` crate, which picks the widest kernels of the machine at run time and splits over
 //! rows and columns only (never over the inner dimension), so that results do not depend on the number of threads.
 
+#![allow(unsafe_code, reason = "the matrix product takes pointers")]
+
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};

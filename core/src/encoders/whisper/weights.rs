@@ -1,5 +1,7 @@
 //! `speech.safetensors`: mapped, checked, widened from f16 to f32.
 
+#![allow(unsafe_code, reason = "the weight file is mapped")]
+
 use std::fs::File;
 use std::path::Path;
 
