@@ -1,6 +1,6 @@
 //! The whole way, from six real clips to the answer.
 //!
-//! The clips are of CREMA-D (ODbL 1.0), actor 1001, "Don't forget a jacket". Nothing was trained or tuned on them.
+//! The clips are of CREMA-D (ODbL 1.0), actor 1001, "Don't forget a jacket". Nothing was trained on them.
 
 mod common;
 
