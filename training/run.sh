@@ -3,7 +3,7 @@
 #
 #   training/run.sh [FOLDER OF EMODB'S FLAC FILES]
 #
-# About two hours on two cores.
+# Hours on two cores. Its steps were run one by one, never yet in one go: see training/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 corpus=${1:-../shared/datasets/emodb}

@@ -6,9 +6,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::prosody::{Prosody, ProsodyNorms};
 use crate::error::{Error, Result};
-
-/// Order of the voice posterior.
-pub const VOICE7: [&str; 7] = ["neutral", "angry", "happy", "sad", "fear", "disgust", "bored"];
+pub use crate::features::VOICE_CLASSES as VOICE7;
 
 /// The head's file in a pack.
 const FILE: &str = "voice.safetensors";
