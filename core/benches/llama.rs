@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion};
-use emotion_llama_core::llama::gguf::Gguf;
+use emotion_llama_core::gguf::Gguf;
 use emotion_llama_core::llama::{KvCache, Llama, Tokenizer};
 use emotion_llama_core::CancelToken;
 

@@ -12,6 +12,8 @@ pub mod engine;
 pub mod error;
 pub mod face;
 pub mod features;
+pub mod gguf;
+pub mod kernels;
 pub mod llama;
 pub mod media;
 pub mod nn;

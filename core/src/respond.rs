@@ -12,7 +12,7 @@ use crate::answer;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::llama::gguf::Gguf;
+use crate::gguf::Gguf;
 use crate::llama::{generate, KvCache, Llama, LoraWeights, Sampler, StopReason, Tokenizer};
 use crate::pack::Pack;
 use crate::projector::Projector;

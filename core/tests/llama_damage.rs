@@ -2,7 +2,7 @@
 
 mod llama_common;
 
-use emotion_llama_core::llama::gguf::Gguf;
+use emotion_llama_core::gguf::Gguf;
 use emotion_llama_core::llama::{KvCache, Llama, Sampler, SamplingOptions, Tokenizer};
 use emotion_llama_core::{CancelToken, Error, ErrorKind};
 use std::path::{Path, PathBuf};

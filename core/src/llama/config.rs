@@ -1,8 +1,8 @@
 //! The model's extents, read from GGUF metadata.
 
-use super::gguf::Gguf;
-use super::kernels::AttentionShape;
 use crate::error::{Error, Result};
+use crate::gguf::Gguf;
+use crate::kernels::AttentionShape;
 
 /// Bounds that no LLaMA model exceeds; beyond them the file is damaged.
 const MAX_EXTENT: usize = 1 << 20;

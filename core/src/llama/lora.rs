@@ -3,8 +3,8 @@
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::LlamaConfig;
-use super::kernels::{chunks, half};
 use crate::error::{Error, Result};
+use crate::kernels::{chunks, half};
 
 /// Adapters for some or all layers of a model.
 #[derive(Debug, Clone)]

@@ -7,18 +7,16 @@
 mod cache;
 mod config;
 mod generate;
-pub mod gguf;
-mod kernels;
 mod lora;
 mod model;
 mod sampler;
 mod score;
 mod tokenizer;
 
+pub use crate::kernels::WeightType;
 pub use cache::KvCache;
 pub use config::LlamaConfig;
 pub use generate::{generate, Generation, StopReason};
-pub use kernels::WeightType;
 pub use lora::LoraWeights;
 pub use model::Llama;
 pub use sampler::{Sampler, SamplingOptions};

@@ -9,11 +9,11 @@ use rayon::prelude::*;
 
 use super::cache::KvCache;
 use super::config::LlamaConfig;
-use super::gguf::{Gguf, MappedFile};
-use super::kernels::{self, Isa, WeightType, Weights};
 use super::lora::{Adapter, LoraWeights};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+use crate::gguf::{vector, Gguf, Matrix};
+use crate::kernels::{self, Isa};
 
 /// Rows that one pass takes; a longer prompt goes in several, which bounds the memory of activations.
 const PASS_ROWS: usize = 256;
@@ -24,22 +24,12 @@ const PASS_ROWS: usize = 256;
 #[derive(Debug)]
 pub struct Llama {
     config: LlamaConfig,
-    file: MappedFile,
     isa: Isa,
     embedding: Matrix,
     head: Matrix,
     norm: Vec<f32>,
     layers: Vec<Layer>,
     lora: Option<LoraWeights>,
-}
-
-/// A weight matrix's place in the file.
-#[derive(Debug, Clone)]
-struct Matrix {
-    bytes: std::ops::Range<usize>,
-    kind: WeightType,
-    rows: usize,
-    columns: usize,
 }
 
 #[derive(Debug)]
@@ -72,14 +62,14 @@ impl Llama {
     pub fn load(gguf: &Gguf) -> Result<Self> {
         let config = LlamaConfig::from_gguf(gguf)?;
         let isa = Isa::detect();
-        let embedding = matrix(gguf, "token_embd.weight", config.vocab, config.hidden)?;
+        let embedding = Matrix::open(gguf, "token_embd.weight", config.vocab, config.hidden)?;
         let head = match gguf.find_tensor("output.weight") {
-            Some(_) => matrix(gguf, "output.weight", config.vocab, config.hidden)?,
+            Some(_) => Matrix::open(gguf, "output.weight", config.vocab, config.hidden)?,
             None => embedding.clone(),
         };
         let layers = (0..config.layers).map(|i| layer(gguf, &config, i)).collect::<Result<_>>()?;
-        let norm = vector(gguf, "output_norm.weight", config.hidden)?;
-        Ok(Self { config, file: gguf.file().clone(), isa, embedding, head, norm, layers, lora: None })
+        let norm = vector(gguf, "output_norm.weight", &[config.hidden])?;
+        Ok(Self { config, isa, embedding, head, norm, layers, lora: None })
     }
 
     /// The model's extents.
@@ -112,7 +102,7 @@ impl Llama {
                     self.config.vocab
                 )));
             }
-            self.weights(&self.embedding).unpack_rows(self.isa, id as usize, row);
+            self.embedding.weights().unpack_rows(self.isa, id as usize, row);
         }
         Ok(rows)
     }
@@ -212,7 +202,7 @@ impl Llama {
         let mut normed = vec![0f32; x.len()];
         kernels::rms_norm(self.isa, x, &self.norm, self.config.norm_eps, &mut normed);
         let mut logits = vec![0f32; n * self.config.vocab];
-        kernels::matmul(self.isa, &normed, n, [self.weights(&self.head)], [&mut logits], cancel);
+        kernels::matmul(self.isa, &normed, n, [self.head.weights()], [&mut logits], cancel);
         cancel.check()?;
         Ok(logits)
     }
@@ -248,7 +238,7 @@ impl Llama {
         let mut q = vec![0f32; n * config.q_width()];
         let mut k = vec![0f32; n * config.kv_width()];
         let mut v = vec![0f32; n * config.kv_width()];
-        let projections = [&layer.q, &layer.k, &layer.v].map(|m| self.weights(m));
+        let projections = [&layer.q, &layer.k, &layer.v].map(Matrix::weights);
         kernels::matmul(isa, &normed, n, projections, [&mut q, &mut k, &mut v], cancel);
         if let Some(lora) = self.lora.as_ref().and_then(|l| l.layer(index)) {
             self.adapt(lora.q.as_ref(), &normed, &mut q);
@@ -259,16 +249,16 @@ impl Llama {
 
         let mut attended = vec![0f32; q.len()];
         self.attend(&q, cache.layer(index), (&k, &v), lengths, &mut attended, cancel);
-        kernels::matmul(isa, &attended, n, [self.weights(&layer.o)], [&mut normed], cancel);
+        kernels::matmul(isa, &attended, n, [layer.o.weights()], [&mut normed], cancel);
         kernels::add(x, &normed);
 
         kernels::rms_norm(isa, x, &layer.mlp_norm, config.norm_eps, &mut normed);
         let mut gate = vec![0f32; n * config.intermediate];
         let mut up = vec![0f32; n * config.intermediate];
-        let projections = [&layer.gate, &layer.up].map(|m| self.weights(m));
+        let projections = [&layer.gate, &layer.up].map(Matrix::weights);
         kernels::matmul(isa, &normed, n, projections, [&mut gate, &mut up], cancel);
         kernels::silu_mul(&mut gate, &up);
-        kernels::matmul(isa, &gate, n, [self.weights(&layer.down)], [&mut normed], cancel);
+        kernels::matmul(isa, &gate, n, [layer.down.weights()], [&mut normed], cancel);
         kernels::add(x, &normed);
         cancel.check()?;
         Ok((k, v))
@@ -347,22 +337,13 @@ impl Llama {
             }
         }
     }
-
-    fn weights(&self, matrix: &Matrix) -> Weights<'_> {
-        Weights {
-            bytes: self.file.bytes().get(matrix.bytes.clone()).unwrap_or_default(),
-            kind: matrix.kind,
-            rows: matrix.rows,
-            columns: matrix.columns,
-        }
-    }
 }
 
 fn layer(gguf: &Gguf, config: &LlamaConfig, index: usize) -> Result<Layer> {
     let (hidden, wide) = (config.hidden, config.intermediate);
     let (q_width, kv_width) = (config.q_width(), config.kv_width());
-    let matrix = |name: &str, rows, columns| matrix(gguf, &format!("blk.{index}.{name}.weight"), rows, columns);
-    let vector = |name: &str| vector(gguf, &format!("blk.{index}.{name}.weight"), hidden);
+    let matrix = |name: &str, rows, columns| Matrix::open(gguf, &format!("blk.{index}.{name}.weight"), rows, columns);
+    let vector = |name: &str| vector(gguf, &format!("blk.{index}.{name}.weight"), &[hidden]);
     Ok(Layer {
         attention_norm: vector("attn_norm")?,
         q: matrix("attn_q", q_width, hidden)?,
@@ -374,31 +355,4 @@ fn layer(gguf: &Gguf, config: &LlamaConfig, index: usize) -> Result<Layer> {
         up: matrix("ffn_up", wide, hidden)?,
         down: matrix("ffn_down", hidden, wide)?,
     })
-}
-
-fn matrix(gguf: &Gguf, name: &str, rows: usize, columns: usize) -> Result<Matrix> {
-    let info = gguf.tensor(name)?;
-    if info.shape != [columns, rows] {
-        return Err(Error::pack(format!(
-            "{}: tensor {name:?} is {:?}, expected [{columns}, {rows}]; the file is damaged or another model's",
-            gguf.path().display(),
-            info.shape
-        )));
-    }
-    Ok(Matrix { bytes: info.bytes.clone(), kind: info.kind, rows, columns })
-}
-
-fn vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>> {
-    let info = gguf.tensor(name)?;
-    if info.shape != [len] {
-        return Err(Error::pack(format!(
-            "{}: tensor {name:?} is {:?}, expected [{len}]; the file is damaged or another model's",
-            gguf.path().display(),
-            info.shape
-        )));
-    }
-    let bytes = gguf.file().bytes().get(info.bytes.clone()).unwrap_or_default();
-    let mut out = vec![0f32; len];
-    Weights { bytes, kind: info.kind, rows: 1, columns: len }.unpack_rows(Isa::Portable, 0, &mut out);
-    Ok(out)
 }

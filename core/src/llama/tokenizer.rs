@@ -10,8 +10,8 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-use super::gguf::{Gguf, Value};
 use crate::error::{Error, Result};
+use crate::gguf::{Gguf, Value};
 
 const NORMAL: i64 = 1;
 const CONTROL: i64 = 3;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::kernels::WeightType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::WeightType;
 
 const MAGIC: &[u8; 4] = b"GGUF";
 /// Arrays of arrays are allowed by the format; no model uses more than two levels.
