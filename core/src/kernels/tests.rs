@@ -74,7 +74,7 @@ fn assert_close(ours: &[f32], exact: &[(f64, f64)], what: &str) {
 
 #[test]
 fn unpacking_is_that_of_gguf() {
-    let bytes = include_bytes!("../../../tests/data/llama/quants.safetensors");
+    let bytes = include_bytes!("../../tests/data/llama/quants.safetensors");
     let cases = SafeTensors::deserialize(bytes).unwrap();
     let kinds = [
         ("Q4_0", WeightType::Q4_0),

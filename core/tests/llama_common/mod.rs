@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use emotion_llama_core::llama::gguf::Gguf;
+use emotion_llama_core::gguf::Gguf;
 use emotion_llama_core::llama::{KvCache, Llama, Tokenizer};
 use emotion_llama_core::CancelToken;
 use safetensors::SafeTensors;
