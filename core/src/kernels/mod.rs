@@ -14,10 +14,12 @@ mod blocks;
 mod dense;
 #[allow(unsafe_code)]
 mod product;
+mod quantize;
 
 pub use blocks::{chunks, half, WeightType};
 pub use dense::{add, attend_row, dot, rms_norm, silu_mul, AttentionShape};
 pub use product::{matmul, Weights};
+pub use quantize::pack;
 
 /// Which build of the hot loops runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
