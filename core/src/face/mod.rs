@@ -4,6 +4,7 @@
 //! four expression nets look at it and fuses what they say. The frame described is the most expressive one unless the caller
 //! asks for another.
 
+mod crop;
 mod detect;
 mod expression;
 mod fusion;
@@ -14,6 +15,7 @@ mod reader;
 mod search;
 mod track;
 
+pub use crop::{crop, crops_for, FaceCrop};
 pub use geometry::Geometry;
 pub use reader::FaceReader;
 

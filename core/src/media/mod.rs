@@ -12,6 +12,7 @@ mod demuxer;
 mod drain;
 mod mix;
 mod note;
+mod pairs;
 mod pick;
 mod raw;
 mod scan;
@@ -158,13 +159,15 @@ pub struct Sampling {
     pub max_frames: usize,
     /// One frame that is kept in addition to the evenly spread ones (unless it is among them). Default none.
     pub pick: Option<FramePick>,
+    /// Segments by frame number whose two neighbouring frames are kept in addition, see [`Clip::pairs`]. Default 0.
+    pub pairs: usize,
     /// Kept frames are scaled down so that the longer side has at most this many pixels. Default 1280.
     pub max_side: usize,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { max_frames: 12, pick: None, max_side: 1280 }
+        Self { max_frames: 12, pick: None, pairs: 0, max_side: 1280 }
     }
 }
 
@@ -173,6 +176,12 @@ impl Default for Sampling {
 pub struct Clip {
     /// The kept frames in the order of time.
     pub frames: Vec<Frame>,
+    /// Positions in [`Clip::frames`] of two neighbouring frames from each of [`Sampling::pairs`] segments, `[2 * pairs]`, in
+    /// order, with repeats where the video is short. The numbers are those of VideoMAE's sampling (TSN's segments with two
+    /// frames each): of `n` frames and `k` segments the first ones are `trunc(tick / 2 + tick * i)` with
+    /// `tick = (n - 1) / k`, all of them 0 when `n <= k + 1`. `n` is counted before decoding, from the packets; where damage
+    /// makes frames missing, the last two stand in. Empty without video.
+    pub pairs: Vec<usize>,
     /// The sound, padded with silence from time 0 to its own start. `None` without decodable sound.
     pub audio: Option<Waveform>,
     /// Length in seconds, from time 0 to the end of whichever of video and sound ends last. 0 for a still picture.

@@ -34,26 +34,48 @@ pub(super) struct Keep {
     pub newest: bool,
 }
 
-/// Goes along the frames of a video and says which one is nearest to each wanted time, the earlier one on a tie.
+/// Goes along the frames of a video and says which one is nearest to each wanted time, the earlier one on a tie, and which are
+/// wanted by number.
 ///
 /// A frame can be told to be nearest only once the next one is known, so the caller holds the newest frame and the one before.
 #[derive(Debug)]
 pub(super) struct Picker {
     wanted: Vec<f64>,
     next: usize,
+    numbers: Vec<u64>,
+    next_number: usize,
+    count: u64,
     previous: Option<f64>,
     previous_kept: bool,
+    before_kept: bool,
 }
 
 impl Picker {
-    /// A picker for ascending times.
-    pub fn new(wanted: Vec<f64>) -> Self {
-        Self { wanted, next: 0, previous: None, previous_kept: false }
+    /// A picker for ascending times and ascending frame numbers.
+    pub fn new(wanted: Vec<f64>, numbers: Vec<u64>) -> Self {
+        Self {
+            wanted,
+            next: 0,
+            numbers,
+            next_number: 0,
+            count: 0,
+            previous: None,
+            previous_kept: false,
+            before_kept: false,
+        }
     }
 
     /// Takes the time of the newest frame, not before that of the frame before.
     pub fn advance(&mut self, time_s: f64) -> Keep {
         let mut keep = Keep::default();
+        while let Some(&number) = self.numbers.get(self.next_number) {
+            if number > self.count {
+                break;
+            }
+            self.next_number += 1;
+            keep.newest |= number == self.count;
+        }
+        self.count += 1;
         while let Some(&wanted) = self.wanted.get(self.next) {
             if wanted > time_s {
                 break;
@@ -65,16 +87,24 @@ impl Picker {
             }
         }
         keep.previous &= !self.previous_kept;
+        self.before_kept = self.previous.is_none() || self.previous_kept || keep.previous;
         self.previous = Some(time_s);
         self.previous_kept = keep.newest;
         keep
     }
 
-    /// Ends the video; says whether the newest frame is to be kept for the times after it.
-    pub fn finish(&mut self) -> bool {
-        let pending = self.next < self.wanted.len();
-        self.next = self.wanted.len();
-        pending && self.previous.is_some() && !std::mem::replace(&mut self.previous_kept, true)
+    /// Ends the video; says which of the last two frames are to be kept for the times and numbers after it.
+    pub fn finish(&mut self) -> Keep {
+        let missing = self.next_number < self.numbers.len();
+        let pending = self.next < self.wanted.len() || missing;
+        (self.next, self.next_number) = (self.wanted.len(), self.numbers.len());
+        if self.previous.is_none() {
+            return Keep::default();
+        }
+        Keep {
+            previous: missing && !std::mem::replace(&mut self.before_kept, true),
+            newest: pending && !std::mem::replace(&mut self.previous_kept, true),
+        }
     }
 }
 
@@ -83,7 +113,11 @@ mod tests {
     use super::*;
 
     fn picked(times: &[f64], wanted: Vec<f64>) -> Vec<usize> {
-        let mut picker = Picker::new(wanted);
+        picked_by_both(times, wanted, Vec::new())
+    }
+
+    fn picked_by_both(times: &[f64], wanted: Vec<f64>, numbers: Vec<u64>) -> Vec<usize> {
+        let mut picker = Picker::new(wanted, numbers);
         let mut kept = Vec::new();
         for (index, &time) in times.iter().enumerate() {
             let keep = picker.advance(time);
@@ -94,7 +128,11 @@ mod tests {
                 kept.push(index);
             }
         }
-        if picker.finish() {
+        let keep = picker.finish();
+        if keep.previous {
+            kept.push(times.len() - 2);
+        }
+        if keep.newest {
             kept.push(times.len() - 1);
         }
         kept
@@ -131,6 +169,18 @@ mod tests {
             expected.dedup();
             assert_eq!(picked(&times, wanted.clone()), expected, "{times:?} {wanted:?}");
         }
+    }
+
+    #[test]
+    fn times_and_numbers_keep_each_frame_once() {
+        let times: Vec<f64> = (0..10).map(f64::from).collect();
+        assert_eq!(picked_by_both(&times, vec![2.4, 5.6], vec![0, 2, 3, 6, 9]), [0, 2, 3, 6, 9]);
+        assert_eq!(picked_by_both(&times, vec![], vec![4, 5]), [4, 5]);
+        // Numbers that never come get the last two.
+        assert_eq!(picked_by_both(&times, vec![1.0], vec![11, 12]), [1, 8, 9]);
+        assert_eq!(picked_by_both(&times, vec![8.0, 9.0], vec![11, 12]), [8, 9]);
+        assert_eq!(picked_by_both(&[0.0], vec![], vec![0, 1]), [0]);
+        assert_eq!(picked_by_both(&[], vec![1.0], vec![0, 1]), [] as [usize; 0]);
     }
 
     #[test]

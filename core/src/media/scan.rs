@@ -1,6 +1,7 @@
 //! First reading: the packets without decoding them, for the true time line and the choice of streams.
 
 use ffmpeg_next::codec::packet::side_data::Type as SideDataType;
+use ffmpeg_next::codec::Id;
 use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::media::Type as MediaType;
 use ffmpeg_next::{decoder, Error as FfmpegError, Packet, Rational, Stream};
@@ -33,6 +34,8 @@ pub(super) struct StreamScan {
     /// Codec name for messages.
     pub codec: String,
     pub packets: u64,
+    /// Packets of a picture stream that hold a picture to show: the number of frames, unless some are damaged.
+    pub pictures: u64,
     /// Start of the first and end of the last packet that is shown, in seconds of the file's clock. `None` without time stamps.
     pub span: Option<(f64, f64)>,
     /// Seconds from one packet to the next, on average or as declared.
@@ -180,7 +183,9 @@ struct Line {
     time_base_s: f64,
     declared_step_s: f64,
     rate: u32,
+    is_vp8: bool,
     packets: u64,
+    pictures: u64,
     start: Option<i64>,
     last: Option<i64>,
     end: Option<i64>,
@@ -196,7 +201,9 @@ impl Line {
             time_base_s: 0.0,
             declared_step_s: 0.0,
             rate: 0,
+            is_vp8: false,
             packets: 0,
+            pictures: 0,
             start: None,
             last: None,
             end: None,
@@ -217,6 +224,7 @@ impl Line {
             rate if rate > 0.0 => 1.0 / rate,
             _ => 0.0,
         };
+        line.is_vp8 = parameters.id() == Id::VP8;
         line.rate = raw::sample_rate(&parameters);
         line
     }
@@ -226,6 +234,7 @@ impl Line {
         if raw::is_discarded(packet) {
             return;
         }
+        self.pictures += u64::from(!(self.is_vp8 && is_hidden_vp8(packet)));
         let Some(time) = packet.pts().or(packet.dts()) else { return };
         if self.start.is_none_or(|start| time < start) {
             self.start = Some(time);
@@ -278,10 +287,17 @@ impl Line {
             decodable: self.decodable,
             codec: self.codec,
             packets: self.packets,
+            pictures: self.pictures,
             span,
             step_s,
         })
     }
+}
+
+/// Whether a VP8 packet holds a frame that is only referred to: bit 4 of its first byte says whether it is shown (RFC 6386,
+/// section 9.1). Other codecs hide such frames inside packets that show one.
+fn is_hidden_vp8(packet: &Packet) -> bool {
+    packet.data().and_then(<[u8]>::first).is_some_and(|tag| tag & 0x10 == 0)
 }
 
 /// A rational number of seconds (or per second); 0 where it has no value.

@@ -1,9 +1,10 @@
 //! Second reading: the chosen streams, decoded.
 
 use super::audio::{is_silent, nothing_decoded, AudioStream};
+use super::pairs;
 use super::pick::wanted_times;
 use super::scan::{Kind, Packets, Scan, StreamScan};
-use super::video::VideoStream;
+use super::video::{VideoStream, Wanted};
 use super::{demuxer, Clip, Frame, Limits, Note, Sampling, Source, Waveform};
 use crate::cancel::CancelToken;
 use crate::error::Result;
@@ -50,6 +51,7 @@ pub(super) fn decode_streams(
 #[derive(Default)]
 struct Video {
     frames: Vec<Frame>,
+    pairs: Vec<usize>,
     decoded: u64,
     rotation_deg: u32,
     span_s: (f64, f64),
@@ -83,7 +85,10 @@ impl Pass<'_> {
         if let Some((found, stream)) = video.and_then(|found| Some((found, demuxer.stream(found.index)?))) {
             let (start, end) = found.span.unwrap_or((scan.zero_s, scan.zero_s));
             video_out.span_s = (start - scan.zero_s, end - scan.zero_s);
-            let wanted = wanted_times(self.sampling, video_out.span_s);
+            let wanted = Wanted {
+                times: wanted_times(self.sampling, video_out.span_s),
+                numbers: pairs::numbers(found.pictures, self.sampling.pairs),
+            };
             match VideoStream::open(&stream, found, scan.zero_s, scan.still, wanted, self.sampling, limits) {
                 Ok(opened) => video_stream = Some(opened),
                 Err(error) => video_out.failure = Some(format!("{}: {error}", found.codec)),
@@ -105,10 +110,11 @@ impl Pass<'_> {
                 stream.decode(Some(packet), limits)?;
             }
         }
-        if let Some(mut stream) = video_stream {
+        if let (Some(mut stream), Some(found)) = (video_stream, video) {
             stream.decode(None)?;
             stream.finish();
             video_out = Video {
+                pairs: pairs::positions(found.pictures, stream.decoded, self.sampling.pairs, &stream.frames),
                 frames: stream.frames,
                 decoded: stream.decoded,
                 rotation_deg: stream.rotation_deg,
@@ -184,6 +190,7 @@ fn clip(scan: &Scan, video: Video, sound: Sound) -> Clip {
     }
     Clip {
         frames: video.frames,
+        pairs: video.pairs,
         audio: sound.waveform,
         duration_s: if is_still { 0.0 } else { scan.duration_s },
         has_video,

@@ -13,6 +13,15 @@ use crate::error::Result;
 /// Threads of one decoder. More gain little on short clips and compete with the rest of the analysis.
 const DECODER_THREADS: usize = 2;
 
+/// Which frames are kept, each list ascending.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// Times in seconds of the clip, to each of which the nearest frame is kept.
+    pub times: Vec<f64>,
+    /// Numbers of frames.
+    pub numbers: Vec<u64>,
+}
+
 /// Decodes one picture stream and keeps the wanted frames.
 pub(super) struct VideoStream {
     decoder: decoder::Video,
@@ -50,13 +59,13 @@ impl Picture {
 }
 
 impl VideoStream {
-    /// Opens the decoder. `wanted` are the times in seconds of the clip to which the nearest frames are kept.
+    /// Opens the decoder.
     pub fn open(
         stream: &Stream<'_>,
         scan: &StreamScan,
         zero_s: f64,
         is_still: bool,
-        wanted: Vec<f64>,
+        wanted: Wanted,
         sampling: &Sampling,
         limits: &Limits,
     ) -> Result<Self, ffmpeg_next::Error> {
@@ -77,7 +86,7 @@ impl VideoStream {
         Ok(Self {
             decoder: decoder.video()?,
             converter: Converter::new(sampling.max_side, orientation, is_still),
-            picker: Picker::new(wanted),
+            picker: Picker::new(wanted.times, wanted.numbers),
             limits: limits.clone(),
             time_base_s: seconds(stream.time_base()),
             zero_s,
@@ -125,9 +134,13 @@ impl VideoStream {
         }
     }
 
-    /// Ends the video: the times after the last frame get the last frame.
+    /// Ends the video: the times and numbers after the last frame get the last frames.
     pub fn finish(&mut self) {
-        if self.picker.finish() {
+        let keep = self.picker.finish();
+        if keep.previous {
+            self.keep(Which::Previous);
+        }
+        if keep.newest {
             self.keep(Which::Newest);
         }
         raw::unref(&mut self.newest.frame);
@@ -165,7 +178,11 @@ impl VideoStream {
             Which::Newest => &self.newest,
         };
         match self.converter.convert(&picture.frame, picture.time_s, picture.index) {
-            Ok(frame) => self.frames.push(frame),
+            Ok(frame) => {
+                // The last but one may be asked for after the last was kept.
+                let at = self.frames.partition_point(|kept| kept.index < frame.index);
+                self.frames.insert(at, frame);
+            }
             Err(error) => self.fail(error.message),
         }
     }
