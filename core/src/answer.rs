@@ -2,6 +2,8 @@
 
 use indexmap::IndexMap;
 
+use crate::error::{Error, Result};
+
 /// The labels' probabilities from their log-likelihoods: a softmax in which equal words share.
 ///
 /// `log_likelihoods` has one value per label. Values that are not finite count as impossible; if none is finite, all labels are equal.
@@ -25,6 +27,14 @@ pub fn most_likely(probabilities: &IndexMap<String, f32>) -> Option<(&str, f32)>
         }
     }
     best
+}
+
+/// The label with the highest probability.
+///
+/// # Errors
+/// `internal` without labels.
+pub(crate) fn decided(probabilities: &IndexMap<String, f32>) -> Result<String> {
+    most_likely(probabilities).map(|(label, _)| label.to_owned()).ok_or_else(|| Error::internal("no label was scored"))
 }
 
 /// The response without the sentence that only states the label: what shows it.

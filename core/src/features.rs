@@ -39,6 +39,29 @@ pub struct Features {
     pub face: Option<FaceFeatures>,
     /// None: no voice was heard.
     pub voice: Option<VoiceFeatures>,
+    /// What the published model's encoders give; None with the built-in model, which has none.
+    pub encoded: Option<EncodedClip>,
+}
+
+/// What the published model's encoders give for a clip.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EncodedClip {
+    /// EVA's tokens of the described frame after `ln_vision`, `[1 + patches, width]`, class token first.
+    pub picture: Vec<f32>,
+    /// One vector per encoder.
+    pub clip: ClipFeatures,
+}
+
+/// One vector per clip from each encoder of the published model (1024 values each); None stands for zeros, as the published demo
+/// feeds them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClipFeatures {
+    /// MAE, the face.
+    pub mae: Option<Vec<f32>>,
+    /// VideoMAE, the face's motion.
+    pub videomae: Option<Vec<f32>>,
+    /// HuBERT, the voice.
+    pub hubert: Option<Vec<f32>>,
 }
 
 impl Features {
@@ -139,6 +162,7 @@ mod tests {
                 geometry: [9.0; 6],
             }),
             voice: Some(VoiceFeatures { posterior: [1.0 / 7.0; 7], prosody: [-1.5; 5] }),
+            encoded: None,
         }
     }
 

@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::face::FramePick;
+use crate::features::ClipFeatures;
 use crate::llama::SamplingOptions;
 use crate::media::{Limits, Source};
+use crate::prompt::published::PromptPath;
 use crate::prompt::Task;
 
 /// Most labels in one request.
@@ -48,6 +50,8 @@ pub struct Request {
     pub frame: FramePick,
     /// Which inputs are refused.
     pub limits: Limits,
+    /// Features that were extracted beforehand, in place of what the published model's encoders would give.
+    pub features: ClipFeatures,
 }
 
 impl Request {
@@ -59,6 +63,7 @@ impl Request {
             transcript: Transcript::Auto,
             frame: FramePick::Peak,
             limits: Limits::default(),
+            features: ClipFeatures::default(),
         }
     }
 }
@@ -72,6 +77,8 @@ pub struct Question {
     pub prompt: Option<String>,
     /// The allowed label words; None for the pack's.
     pub labels: Option<Vec<String>>,
+    /// Which of the published model's prompts is written; None for [`PromptPath::Eval`]. Only for converted packs.
+    pub prompt_path: Option<PromptPath>,
     /// How the text is generated.
     pub sampling: SamplingOptions,
 }

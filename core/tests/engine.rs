@@ -139,7 +139,7 @@ fn the_answer_follows_the_face_tokens() {
                 continue;
             }
             let voice = observation(to).features.voice.clone();
-            let mixed = ask(&with(to, Features { face: Some(face.clone()), voice }), Task::Emotion);
+            let mixed = ask(&with(to, Features { face: Some(face.clone()), voice, encoded: None }), Task::Emotion);
             let (before, after) =
                 (ask(observation(to), Task::Emotion).probabilities[class], mixed.probabilities[class]);
             println!("{to} with the face of {from}: {}, {class} {before:.2} -> {after:.2}", mixed.emotion);
@@ -160,7 +160,7 @@ fn the_confidence_moves_with_the_voice_tokens() {
         let face = observation(code).features.face.clone();
         let voice = observation(other).features.voice.clone();
         assert!(voice.is_some(), "{other} has a voice");
-        let mixed = ask(&with(code, Features { face, voice }), Task::Emotion);
+        let mixed = ask(&with(code, Features { face, voice, encoded: None }), Task::Emotion);
         let moved = (mixed.probabilities[&own.emotion] - own.confidence).abs();
         println!("{code} with the voice of {other}: {:.3} -> {:.3}", own.confidence, mixed.probabilities[&own.emotion]);
         assert!(moved > 0.005, "{code} with the voice of {other}: moved by {moved}");

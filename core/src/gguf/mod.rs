@@ -5,6 +5,8 @@
 
 mod matrix;
 mod reader;
+mod writer;
 
 pub use matrix::{vector, Matrix};
 pub use reader::{Gguf, MappedFile, TensorInfo, Value};
+pub use writer::{GgufHeader, PlannedTensor};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// The manifest format that this library reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What a pack says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,14 +21,56 @@ pub struct Manifest {
     pub description: String,
     /// The label words, in the order in which they are reported.
     pub labels: Vec<String>,
+    /// What kind of model it is, and what it is made of.
+    #[serde(flatten)]
+    pub model: ModelSpec,
+    /// Every file of the pack but the manifest, by name.
+    pub files: IndexMap<String, FileEntry>,
+}
+
+/// The kinds of model that this library runs, by the manifest's `architecture`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "kebab-case")]
+pub enum ModelSpec {
+    /// Measured cues are projected into soft tokens: the built-in model.
+    Cues(CueSpec),
+    /// The published Emotion-LLaMA: EVA, HuBERT, MAE and VideoMAE features are projected into soft tokens.
+    EmotionLlama(PublishedSpec),
+}
+
+/// The built-in model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CueSpec {
     /// Weights of the language model.
     pub llm: LlmSpec,
     /// What is projected into soft tokens.
     pub features: Vec<FeatureSpec>,
     /// How a request becomes a prompt.
     pub prompt: PromptSpec,
-    /// Every file of the pack but the manifest, by name.
-    pub files: IndexMap<String, FileEntry>,
+}
+
+/// A converted Emotion-LLaMA. Its prompts are those of [`prompt::published`](crate::prompt::published).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PublishedSpec {
+    /// Weights of the language model.
+    pub llm: LlmSpec,
+    /// GGUF file with EVA ViT-g, which sees the picture.
+    pub eva: String,
+    /// GGUF file with HuBERT, which hears the voice.
+    pub hubert: String,
+    /// GGUF file with the MAE encoder, which sees the face; None where it was not converted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mae: Option<String>,
+    /// GGUF file with the VideoMAE encoder, which sees the face move; None where it was not converted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub videomae: Option<String>,
+    /// Whether the pack also holds the built-in model's nets for faces, speech and voice, which find the face, recognise the
+    /// words and measure cues.
+    pub perception: bool,
+    /// Whether the checkpoint was trained to give reasons, or only to name the label.
+    pub reasons: bool,
+    /// What the pack was made of, for people: part to description.
+    pub made_of: IndexMap<String, String>,
 }
 
 /// One file of a pack.
@@ -49,12 +91,22 @@ pub struct FileEntry {
 pub struct LlmSpec {
     /// GGUF file with the base weights and the tokenizer.
     pub weights: String,
-    /// Safetensors file with the projectors and the LoRA.
+    /// Safetensors file with the projectors, and with the LoRA unless it is merged into the weights.
     pub adapter: String,
     /// Rank of the LoRA on `q_proj` and `v_proj`.
     pub lora_rank: usize,
     /// Alpha of the LoRA: its product is scaled by `alpha / rank`.
     pub lora_alpha: f32,
+    /// Whether the LoRA is already part of `weights`.
+    #[serde(default)]
+    pub lora_merged: bool,
+}
+
+impl LlmSpec {
+    /// What the LoRA's product is scaled by.
+    pub fn lora_scale(&self) -> f32 {
+        self.lora_alpha / self.lora_rank.max(1) as f32
+    }
 }
 
 /// One feature vector and the soft tokens it becomes.
@@ -135,11 +187,35 @@ impl Manifest {
                 return Err(Error::pack(format!("names a file outside the pack: {name:?}")));
             }
         }
-        for name in [&self.llm.weights, &self.llm.adapter] {
+        for name in self.model.used_files() {
             if !self.files.contains_key(name) {
                 return Err(Error::pack(format!("uses {name:?} but does not list it under files")));
             }
         }
         Ok(())
+    }
+}
+
+impl ModelSpec {
+    /// Weights of the language model.
+    pub fn llm(&self) -> &LlmSpec {
+        match self {
+            ModelSpec::Cues(spec) => &spec.llm,
+            ModelSpec::EmotionLlama(spec) => &spec.llm,
+        }
+    }
+
+    fn used_files(&self) -> impl Iterator<Item = &String> {
+        let llm = self.llm();
+        let encoders = match self {
+            ModelSpec::Cues(_) => Vec::new(),
+            ModelSpec::EmotionLlama(spec) => {
+                [Some(&spec.eva), Some(&spec.hubert), spec.mae.as_ref(), spec.videomae.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+        };
+        [&llm.weights, &llm.adapter].into_iter().chain(encoders)
     }
 }

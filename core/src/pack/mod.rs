@@ -11,7 +11,10 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
-pub use manifest::{FeatureSpec, FileEntry, LlmSpec, Manifest, PromptSpec, TaskPrompt, FORMAT_VERSION};
+pub use manifest::{
+    CueSpec, FeatureSpec, FileEntry, LlmSpec, Manifest, ModelSpec, PromptSpec, PublishedSpec, TaskPrompt,
+    FORMAT_VERSION,
+};
 pub use search::{find, list, PackRef};
 
 /// The file in a pack's directory that describes it.

@@ -3,7 +3,8 @@ use super::*;
 fn write_pack(dir: &Path, change: impl Fn(&mut serde_json::Value)) {
     let task = serde_json::json!({"tag": "", "question": "?", "lead_in": "", "label_only": true});
     let mut manifest = serde_json::json!({
-        "format_version": 1, "name": "p", "version": "1", "description": "d", "labels": ["a", "b"],
+        "format_version": 2, "name": "p", "version": "1", "description": "d", "labels": ["a", "b"],
+        "architecture": "cues",
         "llm": {"weights": "w", "adapter": "w", "lora_rank": 1, "lora_alpha": 1.0},
         "features": [],
         "prompt": {"template": "", "words": "", "choose": "", "label_prefix": "", "answer_end": "", "emotion": task, "reason": task},

@@ -1,17 +1,17 @@
-//! From feature vectors to soft tokens: one small perceptron per feature.
+//! The built-in model's projectors: one small perceptron per feature.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
+use super::{find, load, Linear};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::pack::FeatureSpec;
 
 /// The projectors of a pack, in the pack's order of features.
 #[derive(Debug)]
-pub struct Projector {
+pub struct CueProjector {
     features: Vec<(FeatureSpec, Perceptron)>,
 }
 
@@ -22,23 +22,14 @@ struct Perceptron {
     second: Linear,
 }
 
-/// Weight `[in, out]` and bias `[1, out]`, f32.
-#[derive(Debug)]
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Projector {
+impl CueProjector {
     /// Reads `projector.NAME.{0,2}.{weight,bias}` for each feature from a pack's adapter file. `hidden` is the language model's width.
     ///
     /// # Errors
     /// `pack_invalid` naming the file and the tensor that is missing or of another shape.
     pub fn open(path: &Path, features: &[FeatureSpec], hidden: usize) -> Result<Self> {
         let at = |error: Error| error.context(path.display());
-        let bytes = std::fs::read(path).map_err(|error| at(Error::pack(error.to_string())))?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|error| at(Error::pack(format!("not safetensors: {error}"))))?;
+        let tensors = load(path)?;
         let open = |spec: &FeatureSpec| -> Result<(FeatureSpec, Perceptron)> {
             let width = Features::default().vector(&spec.name).map(|vector| vector.len());
             if width != Some(spec.width) {
@@ -74,33 +65,4 @@ impl Perceptron {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         self.second.forward(&self.first.forward(input)?.gelu_erf()?)
     }
-}
-
-impl Linear {
-    fn from_file(tensors: &HashMap<String, Tensor>, name: &str, input: usize, output: usize) -> Result<Self> {
-        let weight = checked(tensors, &format!("{name}.weight"), &[output, input])?;
-        let bias = checked(tensors, &format!("{name}.bias"), &[output])?;
-        Ok(Self { weight: weight.t()?.contiguous()?, bias: bias.unsqueeze(0)? })
-    }
-
-    fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        Ok(input.matmul(&self.weight)?.add(&self.bias)?)
-    }
-}
-
-fn find<'a>(tensors: &'a HashMap<String, Tensor>, name: &str) -> Result<&'a Tensor> {
-    tensors.get(name).ok_or_else(|| Error::pack(format!("tensor {name} is missing")))
-}
-
-/// The tensor as f32, if it has `shape` and holds numbers only.
-fn checked(tensors: &HashMap<String, Tensor>, name: &str, shape: &[usize]) -> Result<Tensor> {
-    let tensor = find(tensors, name)?;
-    if tensor.dims() != shape {
-        return Err(Error::pack(format!("tensor {name} has shape {:?}, expected {shape:?}", tensor.dims())));
-    }
-    let tensor = tensor.to_dtype(DType::F32)?;
-    if tensor.flatten_all()?.to_vec1::<f32>()?.iter().any(|value| !value.is_finite()) {
-        return Err(Error::pack(format!("tensor {name} holds a value that is not a number")));
-    }
-    Ok(tensor)
 }

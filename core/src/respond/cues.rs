@@ -1,0 +1,101 @@
+//! The built-in model's answer: the label is scored first, the text goes on from it.
+
+use std::time::Instant;
+
+use super::{LanguageModel, Response};
+use crate::analysis::{milliseconds, Usage};
+use crate::answer;
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::llama::{KvCache, Sampler};
+use crate::pack::{CueSpec, Pack};
+use crate::projector::CueProjector;
+use crate::prompt::template::{segments, task_prompt};
+use crate::prompt::PromptParts;
+use crate::request::Question;
+
+/// The built-in language model with its projectors. Immutable; shared by reference.
+pub(super) struct CueResponder {
+    language: LanguageModel,
+    projector: CueProjector,
+    spec: CueSpec,
+    labels: Vec<String>,
+}
+
+impl CueResponder {
+    /// Loads the language model, its LoRA and the projectors of `pack`, which `spec` describes.
+    pub(super) fn open(pack: &Pack, spec: &CueSpec) -> Result<Self> {
+        let language = LanguageModel::open(pack, &spec.llm, Some(&spec.prompt.answer_end))?;
+        let projector =
+            CueProjector::open(&pack.path(&spec.llm.adapter), &spec.features, language.llama.config().hidden)?;
+        Ok(Self { language, projector, spec: spec.clone(), labels: pack.manifest().labels.clone() })
+    }
+
+    /// See [`super::Responder::respond`].
+    pub(super) fn respond(
+        &self,
+        features: &Features,
+        transcript: Option<&str>,
+        question: &Question,
+        cancel: &CancelToken,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Response> {
+        if question.prompt_path.is_some() {
+            return Err(Error::invalid_argument(
+                "prompt_path chooses among the published model's prompts; this pack has one prompt of its own: leave it out",
+            ));
+        }
+        let LanguageModel { llama, tokenizer, .. } = &self.language;
+        let began = Instant::now();
+        let spec = &self.spec.prompt;
+        let (task, text) = question.resolve();
+        let parts = PromptParts { task, question: text, transcript, labels: question.labels.as_deref() };
+        let task = task_prompt(spec, task);
+        let mut rows =
+            self.language.rows(segments(spec, parts), &mut |name| self.projector.soft_tokens(name, features))?;
+        let mut usage = Usage::default();
+        let lead_ids = tokenizer.encode(&task.lead_in, false)?;
+        rows.extend(llama.embed(&lead_ids)?);
+        let mut cache = KvCache::new(llama.config());
+        let logits = llama.prefill(&rows, &mut cache, cancel)?;
+        usage.prompt_tokens = cache.len() - lead_ids.len();
+        let prefill_ms = milliseconds(began);
+
+        let began = Instant::now();
+        let labels = question.labels.as_deref().unwrap_or(&self.labels);
+        let label_ids = self.language.label_ids(&spec.label_prefix, labels)?;
+        let scores = llama.score(&cache, &logits, &label_ids, cancel)?;
+        let probabilities = answer::probabilities(labels, &scores);
+        let emotion = answer::decided(&probabilities)?;
+        let chosen = labels.iter().position(|label| *label == emotion).unwrap_or(0);
+
+        let stated = if task.lead_in.is_empty() {
+            emotion.clone()
+        } else {
+            format!("{}{}{emotion}", task.lead_in, spec.label_prefix)
+        };
+        on_text(&stated);
+        let mut text = stated.clone();
+        let mut cut = false;
+        usage.completion_tokens = lead_ids.len() + label_ids[chosen].len();
+        if !task.label_only {
+            let logits = llama.prefill(&llama.embed(&label_ids[chosen])?, &mut cache, cancel)?;
+            let rest =
+                self.language.write(&mut cache, &logits, Sampler::new(question.sampling.clone())?, cancel, on_text)?;
+            usage.completion_tokens += rest.tokens;
+            text.push_str(&rest.text);
+            cut = rest.cut;
+        }
+        Ok(Response {
+            explanation: answer::explanation(&text, &stated),
+            text: text.trim().to_owned(),
+            probabilities,
+            emotion,
+            cut,
+            usage,
+            prefill_ms,
+            generate_ms: milliseconds(began),
+        })
+    }
+}

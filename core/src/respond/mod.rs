@@ -1,0 +1,175 @@
+//! The language model's part: from features and words to scored labels and text.
+
+mod cues;
+mod published;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use indexmap::IndexMap;
+use safetensors::SafeTensors;
+
+use self::cues::CueResponder;
+use self::published::PublishedResponder;
+use crate::analysis::Usage;
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::gguf::Gguf;
+use crate::llama::{generate, KvCache, Llama, LoraWeights, Sampler, StopReason, Tokenizer};
+use crate::pack::{LlmSpec, ModelSpec, Pack};
+use crate::prompt::Segment;
+use crate::request::Question;
+
+/// The language model of a pack with its projectors. Immutable; shared by reference.
+pub struct Responder(Kind);
+
+enum Kind {
+    Cues(CueResponder),
+    Published(PublishedResponder),
+}
+
+/// What the language model says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Response {
+    /// The whole answer.
+    pub text: String,
+    /// The answer without the words that only state the label.
+    pub explanation: String,
+    /// Label words with their probabilities, in the order of the labels.
+    pub probabilities: IndexMap<String, f32>,
+    /// The most likely label.
+    pub emotion: String,
+    /// Whether the text ended before the model was done, by `max_new_tokens` or the context's end.
+    pub cut: bool,
+    /// Tokens read and written.
+    pub usage: Usage,
+    /// Milliseconds until the prompt was read.
+    pub prefill_ms: f64,
+    /// Milliseconds for scores and text.
+    pub generate_ms: f64,
+}
+
+impl Responder {
+    /// Loads the language model, its LoRA and the projectors of `pack`.
+    ///
+    /// # Errors
+    /// `pack_invalid` naming the file and what is wrong with it.
+    pub fn open(pack: &Pack) -> Result<Self> {
+        Ok(Self(match &pack.manifest().model {
+            ModelSpec::Cues(spec) => Kind::Cues(CueResponder::open(pack, spec)?),
+            ModelSpec::EmotionLlama(spec) => Kind::Published(PublishedResponder::open(pack, spec)?),
+        }))
+    }
+
+    /// Answers `question` about what was observed.
+    ///
+    /// Labels are scored by their likelihood as the answer. The built-in model's text goes on from the likeliest one; the published
+    /// model writes its text by itself, as it was trained to. `on_text` gets each piece of the answer as it comes.
+    ///
+    /// # Errors
+    /// `invalid_argument` for options that cannot be used or a prompt beyond the model's context; `cancelled`.
+    pub fn respond(
+        &self,
+        features: &Features,
+        transcript: Option<&str>,
+        question: &Question,
+        cancel: &CancelToken,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Response> {
+        question.validate()?;
+        match &self.0 {
+            Kind::Cues(model) => model.respond(features, transcript, question, cancel, on_text),
+            Kind::Published(model) => model.respond(features, transcript, question, cancel, on_text),
+        }
+    }
+}
+
+/// A language model with its tokenizer.
+struct LanguageModel {
+    llama: Llama,
+    tokenizer: Tokenizer,
+    stop_ids: Vec<u32>,
+}
+
+/// Text that was generated.
+struct Written {
+    tokens: usize,
+    text: String,
+    cut: bool,
+}
+
+impl LanguageModel {
+    /// Loads weights, LoRA and tokenizer. `answer_end` is a special token that ends answers, beside the tokenizer's own.
+    fn open(pack: &Pack, spec: &LlmSpec, answer_end: Option<&str>) -> Result<Self> {
+        let gguf = Gguf::open(&pack.path(&spec.weights))?;
+        let mut llama = Llama::load(&gguf)?;
+        let tokenizer = Tokenizer::from_gguf(&gguf)?;
+        if !spec.lora_merged {
+            let adapter = pack.path(&spec.adapter);
+            let lora =
+                load_lora(&adapter, &llama, spec.lora_scale()).map_err(|error| error.context(adapter.display()))?;
+            llama.set_lora(Some(lora))?;
+        }
+        let mut stop_ids = tokenizer.stop_ids().to_vec();
+        if let Some(end) = answer_end {
+            stop_ids.push(tokenizer.token_id(end).ok_or_else(|| {
+                Error::pack(format!("the prompt ends answers with {end:?}, which is not a token of {}", spec.weights))
+            })?);
+        }
+        Ok(Self { llama, tokenizer, stop_ids })
+    }
+
+    /// The prompt's rows `[n, hidden]`: embedded text, and the soft tokens that `soft` gives for their names.
+    fn rows(&self, segments: Vec<Segment>, soft: &mut dyn FnMut(&str) -> Result<Option<Vec<f32>>>) -> Result<Vec<f32>> {
+        let mut rows = Vec::new();
+        for segment in segments {
+            match segment {
+                Segment::Text(text) => rows.extend(self.llama.embed(&self.tokenizer.encode(&text, true)?)?),
+                Segment::Soft(name) => rows.extend(soft(&name)?.ok_or_else(|| {
+                    Error::pack(format!("the prompt's template names {name:?}, which is not a feature of the pack"))
+                })?),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The ids of each label as the answer's first words.
+    fn label_ids(&self, prefix: &str, labels: &[String]) -> Result<Vec<Vec<u32>>> {
+        labels.iter().map(|label| self.tokenizer.encode(&format!("{prefix}{label}"), false)).collect()
+    }
+
+    /// Generates text after what `cache` holds, whose last row gave `logits`.
+    fn write(
+        &self,
+        cache: &mut KvCache,
+        logits: &[f32],
+        mut sampler: Sampler,
+        cancel: &CancelToken,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Written> {
+        let mut stream = self.tokenizer.stream();
+        let mut text = String::new();
+        let generation = generate(&self.llama, cache, logits, &mut sampler, &self.stop_ids, cancel, &mut |id| {
+            let piece = stream.push(id);
+            if !piece.is_empty() {
+                on_text(&piece);
+                text.push_str(&piece);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let tail = stream.finish();
+        if !tail.is_empty() {
+            on_text(&tail);
+            text.push_str(&tail);
+        }
+        let cut = matches!(generation.stop_reason, StopReason::MaxTokens | StopReason::ContextFull);
+        Ok(Written { tokens: generation.ids.len(), text, cut })
+    }
+}
+
+fn load_lora(path: &Path, llama: &Llama, scale: f32) -> Result<LoraWeights> {
+    let bytes = std::fs::read(path).map_err(|error| Error::pack(error.to_string()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Error::pack(format!("not safetensors: {error}")))?;
+    LoraWeights::from_safetensors(&tensors, llama.config(), scale)
+}

@@ -1,0 +1,145 @@
+//! The published model's answer: its text as it writes it, and the labels' likelihoods as the answer to `[emotion]`.
+
+use std::time::Instant;
+
+use super::{LanguageModel, Response};
+use crate::analysis::{milliseconds, Usage};
+use crate::answer;
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+use crate::features::{ClipFeatures, EncodedClip, Features};
+use crate::llama::{KvCache, Sampler};
+use crate::pack::{Pack, PublishedSpec};
+use crate::projector::PublishedProjector;
+use crate::prompt::published::{segments, PromptPath, FEATURES, MAX_POSITIONS, PICTURE};
+use crate::prompt::{PromptParts, Task};
+use crate::request::Question;
+
+/// A converted language model with its projectors. Immutable; shared by reference.
+pub(super) struct PublishedResponder {
+    language: LanguageModel,
+    projector: PublishedProjector,
+    labels: Vec<String>,
+    reasons: bool,
+}
+
+impl PublishedResponder {
+    /// Loads the language model, its LoRA and the projectors of `pack`, which `spec` describes.
+    pub(super) fn open(pack: &Pack, spec: &PublishedSpec) -> Result<Self> {
+        let language = LanguageModel::open(pack, &spec.llm, None)?;
+        let projector = PublishedProjector::open(&pack.path(&spec.llm.adapter), language.llama.config().hidden)?;
+        Ok(Self { language, projector, labels: pack.manifest().labels.clone(), reasons: spec.reasons })
+    }
+
+    /// See [`super::Responder::respond`].
+    pub(super) fn respond(
+        &self,
+        features: &Features,
+        transcript: Option<&str>,
+        question: &Question,
+        cancel: &CancelToken,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Response> {
+        let (task, text) = question.resolve();
+        if task == Task::Reason && !self.reasons {
+            return Err(Error::invalid_argument(
+                "this pack's checkpoint classifies only: it was trained without reasons; ask for the emotion, or convert the \
+                 checkpoint that was trained with reasons",
+            ));
+        }
+        let Some(encoded) = &features.encoded else {
+            return Err(Error::internal("the clip was not encoded for the published model"));
+        };
+        let began = Instant::now();
+        let llama = &self.language.llama;
+        let path = question.prompt_path.unwrap_or_default();
+        let labels = question.labels.as_deref().unwrap_or(&self.labels);
+        let asked = PromptParts { task, question: text, transcript, labels: question.labels.as_deref() };
+        let soft = self.soft_tokens(encoded, path)?;
+        let asked_rows = self.rows(path, asked, &soft, question.sampling.max_new_tokens)?;
+        let mut cache = KvCache::new(llama.config());
+        let hidden = llama.config().hidden;
+
+        // The labels are the answers to `[emotion]`. Another question's prompt begins as this one does, and is read from where it differs.
+        let (scores, logits, prefill_ms) = if task == Task::Emotion {
+            let logits = llama.prefill(&asked_rows, &mut cache, cancel)?;
+            let prefill_ms = milliseconds(began);
+            (self.score(labels, &cache, &logits, cancel)?, logits, prefill_ms)
+        } else {
+            let emotion = PromptParts { task: Task::Emotion, question: None, ..asked };
+            let rows = self.rows(path, emotion, &soft, question.sampling.max_new_tokens)?;
+            let logits = llama.prefill(&rows, &mut cache, cancel)?;
+            let scores = self.score(labels, &cache, &logits, cancel)?;
+            let same =
+                rows.chunks_exact(hidden).zip(asked_rows.chunks_exact(hidden)).take_while(|(a, b)| a == b).count();
+            cache.truncate(same.min(asked_rows.len() / hidden - 1));
+            let logits = llama.prefill(&asked_rows[cache.len() * hidden..], &mut cache, cancel)?;
+            (scores, logits, milliseconds(began))
+        };
+        let probabilities = answer::probabilities(labels, &scores);
+        let emotion = answer::decided(&probabilities)?;
+
+        let began = Instant::now();
+        let prompt_tokens = cache.len();
+        let mut sampler = Sampler::new(question.sampling.clone())?;
+        if let Some(bos) = self.language.tokenizer.bos_id() {
+            // Upstream's history begins with it, so the penalty covers it.
+            sampler.record(bos);
+        }
+        let written = self.language.write(&mut cache, &logits, sampler, cancel, on_text)?;
+        let text = written.text.rsplit("[/INST]").next().unwrap_or_default().trim().to_owned();
+        Ok(Response {
+            explanation: if task == Task::Emotion { answer::explanation(&text, &emotion) } else { text.clone() },
+            text,
+            probabilities,
+            emotion,
+            cut: written.cut,
+            usage: Usage { prompt_tokens, completion_tokens: written.tokens },
+            prefill_ms,
+            generate_ms: milliseconds(began),
+        })
+    }
+
+    /// The rows of picture and features on `path`.
+    fn soft_tokens(&self, encoded: &EncodedClip, path: PromptPath) -> Result<[Vec<f32>; 2]> {
+        let clip = if path.zeroes_face() {
+            ClipFeatures { mae: None, videomae: None, ..encoded.clip.clone() }
+        } else {
+            encoded.clip.clone()
+        };
+        Ok([self.projector.picture(&encoded.picture)?, self.projector.features(&clip, &encoded.picture)?])
+    }
+
+    /// The prompt's rows `[n, hidden]`. Where prompt and answer would exceed [`MAX_POSITIONS`], the oldest rows are cut.
+    fn rows(
+        &self,
+        path: PromptPath,
+        parts: PromptParts<'_>,
+        [picture, features]: &[Vec<f32>; 2],
+        max_new_tokens: usize,
+    ) -> Result<Vec<f32>> {
+        let mut rows = self.language.rows(segments(path, parts), &mut |name| {
+            Ok(match name {
+                PICTURE => Some(picture.clone()),
+                FEATURES => Some(features.clone()),
+                _ => None,
+            })
+        })?;
+        let config = self.language.llama.config();
+        let count = rows.len() / config.hidden;
+        let positions = MAX_POSITIONS.min(config.context);
+        let beyond = (count + max_new_tokens).saturating_sub(positions);
+        if beyond >= count {
+            return Err(Error::invalid_argument(format!(
+                "max_new_tokens is {max_new_tokens}, which leaves no room for the prompt in {positions} positions; ask for fewer"
+            )));
+        }
+        rows.drain(..beyond * config.hidden);
+        Ok(rows)
+    }
+
+    fn score(&self, labels: &[String], cache: &KvCache, logits: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        let ids = self.language.label_ids("", labels)?;
+        self.language.llama.score(cache, logits, &ids, cancel)
+    }
+}
