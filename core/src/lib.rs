@@ -7,6 +7,7 @@
 pub mod analysis;
 pub mod answer;
 pub mod cancel;
+pub mod checkpoint;
 pub mod encoders;
 pub mod engine;
 pub mod error;
