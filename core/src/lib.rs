@@ -22,6 +22,7 @@ pub mod nn;
 pub mod npy;
 pub mod pack;
 pub mod perceive;
+pub mod preprocess;
 pub mod projector;
 pub mod prompt;
 pub mod request;

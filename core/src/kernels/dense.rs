@@ -18,9 +18,10 @@ macro_rules! dispatch {
         }
     }};
 }
+pub(super) use dispatch;
 
 #[inline(always)]
-fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn fused<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     // Without the instruction `mul_add` is a slow library call.
     if FMA {
         a.mul_add(b, c)

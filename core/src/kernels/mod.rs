@@ -15,11 +15,17 @@ mod dense;
 #[allow(unsafe_code)]
 mod product;
 mod quantize;
+#[allow(unsafe_code)]
+mod rowwise;
+#[allow(unsafe_code)]
+mod sgemm;
 
 pub use blocks::{chunks, half, WeightType};
 pub use dense::{add, attend_row, dot, rms_norm, silu_mul, AttentionShape};
 pub use product::{matmul, Weights};
 pub use quantize::pack;
+pub use rowwise::{gelu, layer_norm, softmax_rows};
+pub use sgemm::{sgemm, View};
 
 /// Which build of the hot loops runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

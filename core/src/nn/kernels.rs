@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::matmul::matmul;
 use super::parameters::{Activation, Padding};
 use super::simd::{depthwise_tap, Level};
 use super::tensor::{elements, Tensor, Workspace};
 use crate::error::{Error, Result};
+use crate::kernels::{sgemm, View};
 
 /// How many `f32` of unrolled input a convolution holds at once.
 const UNROLLED: usize = 1 << 18;
@@ -77,7 +77,7 @@ pub(super) fn conv2d(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<
     let (pixels, depth) = (batch * rows.output * cols.output, kh * kw * ci);
     let pointwise = kh == 1 && kw == 1 && filter.stride == [1, 1] && rows.output == height && cols.output == width;
     if pointwise {
-        matmul(&mut out, x.data(), filter.weight.data(), pixels, depth, co, ws.parallel);
+        product(&mut out, x.data(), filter, pixels, depth, co, ws.parallel);
     } else {
         let chunk = (UNROLLED / depth.max(1)).clamp(1, pixels.max(1));
         let mut unrolled = ws.take(chunk * depth);
@@ -85,7 +85,7 @@ pub(super) fn conv2d(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<
             let count = chunk.min(pixels - start);
             unroll(&mut unrolled, x, [kh, kw], &rows, &cols, start, count);
             let out = &mut out[start * co..(start + count) * co];
-            matmul(out, &unrolled, filter.weight.data(), count, depth, co, ws.parallel);
+            product(out, &unrolled, filter, count, depth, co, ws.parallel);
         }
         ws.give(unrolled);
     }
@@ -181,9 +181,15 @@ pub(super) fn dense(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<T
         return Err(Error::pack(format!("a dense layer over {ci} inputs was given {size}")));
     }
     let mut out = ws.take(batch * co);
-    matmul(&mut out, x.data(), filter.weight.data(), batch, ci, co, ws.parallel);
+    product(&mut out, x.data(), filter, batch, ci, co, ws.parallel);
     finish(&mut out, filter, co);
     Tensor::new(vec![batch, co], out)
+}
+
+/// `out = x w`, where `x` is `[rows, depth]` and the filter's weight `w` is `[depth, columns]`.
+fn product(out: &mut [f32], x: &[f32], filter: &Filter, rows: usize, depth: usize, columns: usize, parallel: bool) {
+    let weight = View::new(filter.weight.data(), depth, columns);
+    sgemm(out, columns, View::new(x, rows, depth), weight, 1.0, parallel);
 }
 
 /// Adds the bias and applies the activation.

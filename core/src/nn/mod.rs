@@ -10,7 +10,6 @@
 mod file;
 mod graph;
 mod kernels;
-mod matmul;
 mod parameters;
 mod simd;
 mod tensor;

@@ -1,0 +1,238 @@
+//! The transformer layers of the encoders: dense layers, layer normalisation, attention, pre-norm blocks.
+//!
+//! Follows timm's `Block` (ViT) and transformers' `HubertEncoderLayerStableLayerNorm`, which compute the same:
+//! `x += proj(attention(norm1(x)))`, then `x += fc2(gelu(fc1(norm2(x))))`. Activations are f32 and row-major, one row per
+//! token; weights stay in their mapped file.
+
+use rayon::prelude::*;
+
+use super::metadata::Metadata;
+use crate::cancel::CancelToken;
+use crate::error::Result;
+use crate::gguf::{vector, Gguf, Matrix};
+use crate::kernels::{self, add, matmul, sgemm, Isa, View};
+
+/// Rows that one task of a row-wise operation takes.
+const ROWS_PER_TASK: usize = 16;
+/// Tokens whose feed-forward activations are held at once.
+const FEED_FORWARD_ROWS: usize = 2048;
+/// Query rows that one attention task takes; fixed, so that results do not depend on the number of threads.
+const QUERY_ROWS: usize = 64;
+/// Scores that one attention task holds at most (16 MiB), unless a single row has more.
+const SCORES: usize = 1 << 22;
+
+/// Runs `task` over the rows of `x` `[n, width]`, several at a time.
+pub(super) fn for_rows(x: &mut [f32], width: usize, task: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = ROWS_PER_TASK;
+    x.par_chunks_mut(rows * width.max(1)).enumerate().for_each(|(i, chunk)| task(i * rows, chunk));
+}
+
+/// A dense layer, `x W^T + b`.
+#[derive(Debug)]
+pub(super) struct Linear {
+    weight: Matrix,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    /// `{name}.weight` `[rows, columns]` and `{name}.bias` `[rows]`.
+    pub(super) fn open(gguf: &Gguf, name: &str, rows: usize, columns: usize) -> Result<Self> {
+        Ok(Self {
+            weight: Matrix::open(gguf, &format!("{name}.weight"), rows, columns)?,
+            bias: vector(gguf, &format!("{name}.bias"), &[rows])?,
+        })
+    }
+
+    /// `x` `[n, columns]` to `[n, rows]`.
+    pub(super) fn forward(&self, isa: Isa, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        let rows = self.weight.rows();
+        let n = x.len() / self.weight.columns().max(1);
+        let mut out = vec![0f32; n * rows];
+        matmul(isa, x, n, [self.weight.weights()], [&mut out], cancel);
+        cancel.check()?;
+        for_rows(&mut out, rows, |_, chunk| chunk.chunks_exact_mut(rows).for_each(|row| add(row, &self.bias)));
+        Ok(out)
+    }
+}
+
+/// A layer normalisation with weight and bias.
+#[derive(Debug)]
+pub(super) struct LayerNorm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    eps: f32,
+}
+
+impl LayerNorm {
+    /// `{name}.weight` and `{name}.bias`, both `[width]`.
+    pub(super) fn open(gguf: &Gguf, name: &str, width: usize, eps: f32) -> Result<Self> {
+        let part = |part: &str| vector(gguf, &format!("{name}.{part}"), &[width]);
+        Ok(Self { weight: part("weight")?, bias: part("bias")?, eps })
+    }
+
+    /// `x` `[n, width]` to the same shape.
+    pub(super) fn forward(&self, isa: Isa, x: &[f32]) -> Vec<f32> {
+        let width = self.weight.len();
+        let mut out = vec![0f32; x.len()];
+        for_rows(&mut out, width, |first, chunk| {
+            let rows = x.get(first * width..).unwrap_or_default();
+            kernels::layer_norm(isa, rows, &self.weight, &self.bias, self.eps, chunk);
+        });
+        out
+    }
+}
+
+/// The exact GELU of every value of `x` `[n, width]`.
+pub(super) fn gelu(isa: Isa, x: &mut [f32], width: usize) {
+    for_rows(x, width, |_, chunk| kernels::gelu(isa, chunk));
+}
+
+/// Queries, keys and values: one layer whose output has them side by side, or three layers.
+#[derive(Debug)]
+enum Projections {
+    Fused(Linear),
+    Split([Linear; 3]),
+}
+
+/// The names under which a checkpoint keeps a block's parts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Naming {
+    /// timm's: `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1`, `mlp.fc2`.
+    Timm,
+    /// transformers' HuBERT: `layer_norm`, `attention.q_proj` and so on, `final_layer_norm`, `feed_forward.…_dense`.
+    Hubert,
+}
+
+/// The extents that all blocks of an encoder share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct BlockExtents {
+    pub(super) width: usize,
+    pub(super) depth: usize,
+    pub(super) heads: usize,
+    pub(super) mlp: usize,
+    pub(super) eps: f32,
+}
+
+impl BlockExtents {
+    /// Reads and checks `width`, `depth`, `heads`, `mlp` and `norm_eps`.
+    pub(super) fn read(metadata: &Metadata<'_>) -> Result<Self> {
+        let extents = Self {
+            width: metadata.width("width")?,
+            depth: metadata.depth()?,
+            heads: metadata.width("heads")?,
+            mlp: metadata.width("mlp")?,
+            eps: metadata.eps("norm_eps")?,
+        };
+        metadata.divide(("width", extents.width), ("heads", extents.heads))?;
+        Ok(extents)
+    }
+}
+
+/// One pre-norm transformer block.
+#[derive(Debug)]
+pub(super) struct Block {
+    heads: usize,
+    norm1: LayerNorm,
+    projections: Projections,
+    out: Linear,
+    norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Block {
+    /// The block whose tensors begin with `prefix` (`blocks.0`).
+    pub(super) fn open(gguf: &Gguf, prefix: &str, naming: Naming, extents: &BlockExtents) -> Result<Self> {
+        let &BlockExtents { width, heads, mlp, eps, .. } = extents;
+        let linear =
+            |name: &str, rows: usize, columns: usize| Linear::open(gguf, &format!("{prefix}.{name}"), rows, columns);
+        let norm = |name: &str| LayerNorm::open(gguf, &format!("{prefix}.{name}"), width, eps);
+        Ok(match naming {
+            Naming::Timm => Self {
+                heads,
+                norm1: norm("norm1")?,
+                projections: Projections::Fused(linear("attn.qkv", 3 * width, width)?),
+                out: linear("attn.proj", width, width)?,
+                norm2: norm("norm2")?,
+                fc1: linear("mlp.fc1", mlp, width)?,
+                fc2: linear("mlp.fc2", width, mlp)?,
+            },
+            Naming::Hubert => Self {
+                heads,
+                norm1: norm("layer_norm")?,
+                projections: Projections::Split([
+                    linear("attention.q_proj", width, width)?,
+                    linear("attention.k_proj", width, width)?,
+                    linear("attention.v_proj", width, width)?,
+                ]),
+                out: linear("attention.out_proj", width, width)?,
+                norm2: norm("final_layer_norm")?,
+                fc1: linear("feed_forward.intermediate_dense", mlp, width)?,
+                fc2: linear("feed_forward.output_dense", width, mlp)?,
+            },
+        })
+    }
+
+    /// Replaces `x` `[tokens, width]` by the block's output.
+    pub(super) fn forward(&self, isa: Isa, x: &mut [f32], cancel: &CancelToken) -> Result<()> {
+        let attended = self.attend(isa, &self.norm1.forward(isa, x), cancel)?;
+        add(x, &self.out.forward(isa, &attended, cancel)?);
+        let width = self.norm1.weight.len();
+        for rows in x.chunks_mut(FEED_FORWARD_ROWS * width) {
+            let mut hidden = self.fc1.forward(isa, &self.norm2.forward(isa, rows), cancel)?;
+            gelu(isa, &mut hidden, self.fc1.weight.rows());
+            add(rows, &self.fc2.forward(isa, &hidden, cancel)?);
+        }
+        Ok(())
+    }
+
+    fn attend(&self, isa: Isa, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        let width = self.norm1.weight.len();
+        let tokens = x.len() / width;
+        match &self.projections {
+            Projections::Fused(qkv) => {
+                let qkv = qkv.forward(isa, x, cancel)?;
+                let part = |i: usize| qkv.get(i * width..).unwrap_or_default();
+                attention(isa, [part(0), part(1), part(2)], 3 * width, [tokens, width, self.heads], cancel)
+            }
+            Projections::Split([q, k, v]) => {
+                let parts = [q.forward(isa, x, cancel)?, k.forward(isa, x, cancel)?, v.forward(isa, x, cancel)?];
+                attention(isa, parts.each_ref().map(Vec::as_slice), width, [tokens, width, self.heads], cancel)
+            }
+        }
+    }
+}
+
+/// `softmax(q k^T / sqrt(head width)) v` for every head; `[tokens, width]`.
+///
+/// Queries, keys and values are `[tokens, width]` each, with `stride` values from row to row; a head's columns lie together.
+/// Scores are held for a few query rows of one head at a time.
+fn attention(
+    isa: Isa,
+    [q, k, v]: [&[f32]; 3],
+    stride: usize,
+    [tokens, width, heads]: [usize; 3],
+    cancel: &CancelToken,
+) -> Result<Vec<f32>> {
+    let head_width = width / heads;
+    let scale = 1.0 / (head_width as f32).sqrt();
+    let rows = (SCORES / tokens.max(1)).clamp(1, QUERY_ROWS);
+    let mut out = vec![0f32; tokens * width];
+    out.par_chunks_mut(rows * width).enumerate().for_each_init(Vec::new, |scores, (task, out)| {
+        let count = out.len() / width;
+        scores.resize(count * tokens, 0.0);
+        for column in (0..width).step_by(head_width) {
+            if cancel.is_cancelled() {
+                return;
+            }
+            let queries = View::strided(&q[task * rows * stride + column..], count, head_width, stride);
+            let keys = View::strided(&k[column..], tokens, head_width, stride);
+            let values = View::strided(&v[column..], tokens, head_width, stride);
+            sgemm(scores, tokens, queries, keys.transposed(), scale, false);
+            kernels::softmax_rows(isa, scores, tokens);
+            sgemm(&mut out[column..], width, View::new(scores, count, tokens), values, 1.0, false);
+        }
+    });
+    cancel.check()?;
+    Ok(out)
+}
