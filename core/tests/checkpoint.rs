@@ -134,6 +134,19 @@ fn a_name_that_is_not_there() {
 }
 
 #[test]
+fn may_be_shared_between_threads() {
+    fn shared<T: Send + Sync + std::fmt::Debug>(value: T) -> T {
+        value
+    }
+    let checkpoint = shared(fixture("zip.pth"));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(checkpoint.read("model.corner").expect("readable"), [6., 7., 10., 11.]));
+        }
+    });
+}
+
+#[test]
 fn two_readings_are_equal() {
     let (a, b) = (fixture("zip.pth"), fixture("zip.pth"));
     assert_eq!(a.objects(), b.objects());

@@ -72,6 +72,11 @@ fn meaning(global: &str) -> Option<Meaning> {
 }
 
 fn refused(global: &str) -> Error {
+    if global.starts_with("torch._utils._rebuild_") {
+        return bad(format!(
+            "has a tensor of a kind that is not read ({global}: quantised, sparse or of a rare dtype); save it as plain floats"
+        ));
+    }
     let hint = if global.starts_with("torch.") || global.starts_with("__main__.") || global.contains(".nn.") {
         "; if this is a whole model, save its `state_dict()` and try again"
     } else {
