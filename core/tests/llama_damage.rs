@@ -34,6 +34,22 @@ impl Builder {
         self.pair(key, 9, &bytes);
     }
 
+    /// A vocabulary of model "llama" in place of the byte-level one.
+    fn sentencepiece(&mut self) {
+        self.pair("tokenizer.ggml.model", 8, &text("llama"));
+        self.pairs.retain(|p| p.0 != "tokenizer.ggml.merges");
+        self.texts("tokenizer.ggml.tokens", &["<unk>", "<s>", "</s>", "a"]);
+        self.numbers("tokenizer.ggml.scores", 6, &[0f32, 0.0, 0.0, -1.0].map(f32::to_le_bytes));
+        self.numbers("tokenizer.ggml.token_type", 5, &[2i32, 3, 3, 1].map(i32::to_le_bytes));
+        self.uint("tokenizer.ggml.bos_token_id", 1);
+        self.uint("tokenizer.ggml.eos_token_id", 2);
+    }
+
+    fn numbers(&mut self, key: &str, kind: u32, values: &[[u8; 4]]) {
+        let head = [kind.to_le_bytes().to_vec(), (values.len() as u64).to_le_bytes().to_vec()].concat();
+        self.pair(key, 9, &[head, values.concat()].concat());
+    }
+
     fn f32s(&mut self, name: &str, shape: &[u64]) {
         let n: u64 = shape.iter().product();
         let data = (0..n).flat_map(|i| ((i as f32 * 0.731).sin() * 0.3).to_le_bytes()).collect();
@@ -141,6 +157,41 @@ fn the_tiny_model_runs() {
 }
 
 #[test]
+fn a_sentencepiece_vocabulary_runs_or_says_what_is_wrong() {
+    let directory = Directory::new();
+    let built = |change: &dyn Fn(&mut Builder)| {
+        let mut builder = Builder::tiny();
+        builder.sentencepiece();
+        change(&mut builder);
+        try_all(&directory.write(&builder.bytes()))
+    };
+    built(&|_| {}).unwrap();
+    let case = |words: &str, change: &dyn Fn(&mut Builder)| {
+        let error = built(change).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::PackInvalid, "{error}");
+        assert!(error.message.contains(words) && error.message.contains("llm.gguf"), "{error} lacks {words:?}");
+    };
+    let (scores, kinds) = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type");
+    case(scores, &|b| b.pairs.retain(|p| p.0 != scores));
+    case(scores, &|b| b.numbers(scores, 6, &[[0; 4]; 3]));
+    case(scores, &|b| b.numbers(scores, 5, &[[0; 4]; 4]));
+    case("piece 3 of the vocabulary has the score NaN", &|b| {
+        b.numbers(scores, 6, &[[0; 4], [0; 4], [0; 4], f32::NAN.to_le_bytes()]);
+    });
+    case(kinds, &|b| b.pairs.retain(|p| p.0 != kinds));
+    case(kinds, &|b| b.numbers(kinds, 5, &[[0; 4]; 5]));
+    case("unknown type 9", &|b| b.numbers(kinds, 5, &[2i32, 3, 3, 9].map(i32::to_le_bytes)));
+    case("no piece for unknown text", &|b| b.numbers(kinds, 5, &[1i32, 3, 3, 1].map(i32::to_le_bytes)));
+    case("marked as a byte", &|b| b.numbers(kinds, 5, &[2i32, 3, 3, 6].map(i32::to_le_bytes)));
+    case("is \"a\", as an earlier one", &|b| b.texts("tokenizer.ggml.tokens", &["<unk>", "a", "</s>", "a"]));
+    case("is empty", &|b| b.texts("tokenizer.ggml.tokens", &["<unk>", "<s>", "</s>", ""]));
+    case("bos_token_id\" is missing", &|b| b.pairs.retain(|p| p.0 != "tokenizer.ggml.bos_token_id"));
+    case("beyond the vocabulary", &|b| b.uint("tokenizer.ggml.eos_token_id", 4));
+    case("beyond the vocabulary", &|b| b.uint("tokenizer.ggml.unknown_token_id", 4));
+    case("add_space_prefix", &|b| b.uint("tokenizer.ggml.add_space_prefix", 2));
+}
+
+#[test]
 fn a_file_cut_anywhere_is_pack_invalid() {
     let directory = Directory::new();
     let bytes = Builder::tiny().bytes();
@@ -169,23 +220,27 @@ fn the_packs_file_cut_short_names_a_tensor() {
 #[test]
 fn flipped_bytes_never_panic() {
     let directory = Directory::new();
-    let bytes = Builder::tiny().bytes();
-    let mut failed = 0;
-    // All of the header, and here and there in the weights.
-    for at in (0..2_600).chain((2_600..bytes.len()).step_by(41)) {
-        for flip in [0x01, 0x80, 0xff] {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= flip;
-            if let Err(error) = try_all(&directory.write(&damaged)) {
-                failed += 1;
-                assert!(
-                    matches!(error.kind, ErrorKind::PackInvalid | ErrorKind::InvalidArgument),
-                    "byte {at} ^ {flip:#x}: {error}"
-                );
+    let mut sentencepiece = Builder::tiny();
+    sentencepiece.sentencepiece();
+    // All of the header, of which the second differs in the metadata only, and here and there in the weights.
+    for (builder, header, stride) in [(Builder::tiny(), 2_600, 41), (sentencepiece, 1_200, 4_001)] {
+        let bytes = builder.bytes();
+        let mut failed = 0;
+        for at in (0..header).chain((header..bytes.len()).step_by(stride)) {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= flip;
+                if let Err(error) = try_all(&directory.write(&damaged)) {
+                    failed += 1;
+                    assert!(
+                        matches!(error.kind, ErrorKind::PackInvalid | ErrorKind::InvalidArgument),
+                        "byte {at} ^ {flip:#x}: {error}"
+                    );
+                }
             }
         }
+        assert!(failed > 1_000, "only {failed} of the flips were noticed");
     }
-    assert!(failed > 1_000, "only {failed} of the flips were noticed");
 }
 
 #[test]

@@ -20,4 +20,4 @@ pub use generate::{generate, Generation, StopReason};
 pub use lora::LoraWeights;
 pub use model::Llama;
 pub use sampler::{Sampler, SamplingOptions};
-pub use tokenizer::{StreamDecoder, Tokenizer};
+pub use tokenizer::{StreamDecoder, Tokenizer, Vocabulary};
