@@ -14,3 +14,6 @@ pub mod videomae;
 mod vit;
 
 pub use vit::{Observer, VitConfig};
+
+#[cfg(test)]
+mod tests;

@@ -123,12 +123,26 @@ fn rows_that_do_not_fill_blocks_are_refused() {
 }
 
 #[test]
+fn a_product_over_several_shared_panels_is_exact() {
+    // So wide that a panel holds 64 rows.
+    let (n, rows, columns) = (128, 70, 16_500);
+    let x = activations(n * columns, 5);
+    let bytes = packed(WeightType::F16, rows, columns, 3);
+    let weights = Weights { bytes: &bytes, kind: WeightType::F16, rows, columns };
+    let mut out = vec![f32::NAN; n * rows];
+    matmul(Isa::detect(), &x, n, [weights], [&mut out], &CancelToken::new());
+    let mut unpacked = vec![0f32; rows * columns];
+    weights.unpack_rows(Isa::Portable, 0, &mut unpacked);
+    assert_close(&out, &naive(&x, &unpacked, n, rows, columns), "shared panels");
+}
+
+#[test]
 fn a_cancelled_product_does_no_work() {
     let cancel = CancelToken::new();
     cancel.cancel();
     let bytes = packed(WeightType::Q8_0, 128, 32, 1);
     let weights = Weights { bytes: &bytes, kind: WeightType::Q8_0, rows: 128, columns: 32 };
-    for n in [1, 3] {
+    for n in [1, 3, 130] {
         let mut out = vec![0f32; n * 128];
         matmul(Isa::detect(), &activations(n * 32, 1), n, [weights], [&mut out], &cancel);
         assert!(out.iter().all(|&y| y == 0.0));
@@ -141,7 +155,7 @@ proptest! {
     #[test]
     fn products_are_exact_but_for_rounding(
         kind in prop::sample::select(&KINDS[..]),
-        n in prop_oneof![Just(1usize), 1usize..9, Just(61)],
+        n in prop_oneof![Just(1usize), 1usize..9, Just(61), Just(131)],
         rows in prop::collection::vec(1usize..150, 2),
         blocks in 1usize..6,
         seed in any::<u64>(),
@@ -225,3 +239,5 @@ fn the_gate_is_silu() {
         assert!((a - b).abs() < 1e-6 * b.abs().max(1.0), "{a}, expected {b}");
     }
 }
+
+mod rowwise;
