@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::engine::{Engine, EngineOptions, Event};
+use emotion_llama_core::features::ClipFeatures;
 use emotion_llama_core::media::Source;
+use emotion_llama_core::npy;
 use emotion_llama_core::pack::PackRef;
+use emotion_llama_core::prompt::published::PromptPath;
 use emotion_llama_core::prompt::Task;
 use emotion_llama_core::request::{Question, Request, Transcript};
 use emotion_llama_core::{CancelToken, Error};
@@ -63,8 +66,13 @@ fn analyze(
         Ok(source) => source,
         Err(error) => return Ok(Err(error)),
     };
+    let features = match features(engine, &options.features) {
+        Ok(features) => features,
+        Err(error) => return Ok(Err(error)),
+    };
     let request = Request {
         question: question.clone(),
+        features,
         transcript: Transcript::from(options.transcript.as_str()),
         frame: options.frame,
         ..Request::new(source)
@@ -105,6 +113,7 @@ fn question(options: &AnalyzeOptions) -> Question {
         }),
         prompt: options.prompt.clone(),
         labels: options.labels.as_ref().map(|labels| labels.iter().map(|label| label.trim().to_owned()).collect()),
+        prompt_path: options.prompt_path.map(PromptPath::from),
         ..Question::default()
     };
     question.sampling.greedy = options.greedy;
@@ -115,6 +124,25 @@ fn question(options: &AnalyzeOptions) -> Question {
         question.sampling.max_new_tokens = count;
     }
     question
+}
+
+/// The features that were given as `ENCODER=FILE`.
+fn features(engine: &Engine, given: &[String]) -> Result<ClipFeatures, Error> {
+    let mut features = ClipFeatures::default();
+    for given in given {
+        let Some((encoder, file)) = given.split_once('=') else {
+            return Err(Error::invalid_argument(format!(
+                "--features {given:?} names no encoder; write mae=FILE, videomae=FILE or hubert=FILE"
+            )));
+        };
+        let values = npy::read(Path::new(file), engine.feature_width(encoder)?)?;
+        match encoder {
+            "mae" => features.mae = Some(values),
+            "videomae" => features.videomae = Some(values),
+            _ => features.hubert = Some(values),
+        }
+    }
+    Ok(features)
 }
 
 fn source(input: &Path) -> Result<Source, Error> {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use emotion_llama_core::convert::Quantization;
 use emotion_llama_core::face::FramePick;
+use emotion_llama_core::prompt::published::PromptPath;
 
 /// Name of the pack that is used when none is named.
 pub const DEFAULT_PACK: &str = "emotion-llama-mini";
@@ -24,7 +26,9 @@ pub enum Command {
     Analyze(AnalyzeOptions),
     /// Say what works on this machine and what is missing
     Doctor(DoctorOptions),
-    /// List, check and describe packs
+    /// Make a pack of the published Emotion-LLaMA checkpoints
+    Convert(ConvertArguments),
+    /// List, check, describe and synthesise packs
     #[command(subcommand)]
     Pack(PackCommand),
 }
@@ -61,9 +65,52 @@ pub struct AnalyzeOptions {
     /// Longest answer, in tokens
     #[arg(long, value_name = "N")]
     pub max_new_tokens: Option<usize>,
+    /// Which of the published model's prompts is written (converted packs only)
+    #[arg(long, value_enum)]
+    pub prompt_path: Option<PathName>,
+    /// A feature that was extracted beforehand, as a `.npy` file: `mae=`, `videomae=` or `hubert=` (converted packs only)
+    #[arg(long, value_name = "ENCODER=FILE")]
+    pub features: Vec<String>,
     /// Print one JSON object a line for each input, and nothing else
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ConvertArguments {
+    /// Hugging Face folder of LLaMA-2-7b-chat (.bin or .safetensors shards)
+    #[arg(long, value_name = "DIR")]
+    pub llama: PathBuf,
+    /// `eva_vit_g.pth`
+    #[arg(long, value_name = "FILE")]
+    pub eva: PathBuf,
+    /// Emotion-LLaMA's own checkpoint, for example `Emotion_LLaMA.pth`
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: PathBuf,
+    /// Hugging Face folder of chinese-hubert-large
+    #[arg(long, value_name = "DIR")]
+    pub hubert: PathBuf,
+    /// Checkpoint of the MAE encoder; without it the face's feature is zeros
+    #[arg(long, value_name = "FILE")]
+    pub mae: Option<PathBuf>,
+    /// Checkpoint of VideoMAE, a file or a Hugging Face folder; without it the motion's feature is zeros
+    #[arg(long, value_name = "DIR|FILE")]
+    pub videomae: Option<PathBuf>,
+    /// How weights are stored
+    #[arg(long, value_enum, default_value = "f16")]
+    pub quantize: QuantizationName,
+    /// Sizes that the files do not hold, as JSON [default: model_config.json beside the checkpoint, or the published sizes]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Add the LoRA to the weights instead of applying it at run time
+    #[arg(long)]
+    pub merge_lora: bool,
+    /// The pack whose nets find faces, recognise words and measure cues; `none` for none
+    #[arg(long, value_name = "NAME|DIR|none", default_value = DEFAULT_PACK)]
+    pub perception: String,
+    /// The pack's directory; it must not exist
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +139,24 @@ pub enum PackCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a pack of Emotion-LLaMA's shapes with random weights, for measuring speed and memory
+    Synth {
+        /// The published shapes, or a few layers
+        #[arg(long, value_enum)]
+        shape: ShapeName,
+        /// How weights are stored
+        #[arg(long, value_enum, default_value = "q4_k")]
+        quantize: QuantizationName,
+        /// Another seed gives other weights
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+        /// The pack whose nets find faces, recognise words and measure cues; `none` for none
+        #[arg(long, value_name = "NAME|DIR|none", default_value = DEFAULT_PACK)]
+        perception: String,
+        /// The pack's directory; it must not exist
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -100,6 +165,60 @@ pub enum TaskName {
     Emotion,
     /// The label and what shows it
     Reason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PathName {
+    /// As in training
+    Train,
+    /// As in evaluation, by which the published figures were measured
+    Eval,
+    /// As in the demo, with zeros for face and motion
+    Demo,
+}
+
+impl From<PathName> for PromptPath {
+    fn from(name: PathName) -> Self {
+        match name {
+            PathName::Train => PromptPath::Train,
+            PathName::Eval => PromptPath::Eval,
+            PathName::Demo => PromptPath::Demo,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum QuantizationName {
+    /// 32-bit floats: nothing is lost
+    F32,
+    /// 16-bit floats
+    F16,
+    /// 8-bit blocks
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// 4-bit blocks in the language model, 8-bit blocks elsewhere
+    #[value(name = "q4_k")]
+    Q4K,
+}
+
+impl From<QuantizationName> for Quantization {
+    fn from(name: QuantizationName) -> Self {
+        match name {
+            QuantizationName::F32 => Quantization::F32,
+            QuantizationName::F16 => Quantization::F16,
+            QuantizationName::Q8_0 => Quantization::Q8_0,
+            QuantizationName::Q4K => Quantization::Q4K,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShapeName {
+    /// The published shapes
+    #[value(name = "7b")]
+    Full,
+    /// A few layers, some dozen values wide
+    Tiny,
 }
 
 fn parse_frame(value: &str) -> Result<FramePick, String> {

@@ -3,6 +3,7 @@
 mod analyze;
 mod args;
 mod card;
+mod convert;
 mod doctor;
 mod pack;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let outcome = match arguments.command {
         Command::Analyze(options) => analyze::run(&options),
+        Command::Convert(options) => convert::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Pack(command) => pack::run(&command),
     };

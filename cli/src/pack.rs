@@ -8,6 +8,7 @@ use emotion_llama_core::pack::{find, list, ModelSpec, Pack, PackRef};
 use emotion_llama_core::Error;
 
 use crate::args::{search_path, PackCommand};
+use crate::convert;
 use crate::FAILED;
 
 pub fn run(command: &PackCommand) -> io::Result<ExitCode> {
@@ -15,6 +16,9 @@ pub fn run(command: &PackCommand) -> io::Result<ExitCode> {
         PackCommand::List => return list_all(),
         PackCommand::Verify { pack } => verify(pack),
         PackCommand::Info { pack, json } => info(pack, *json),
+        PackCommand::Synth { shape, quantize, seed, perception, out } => {
+            return convert::synthesize(*shape, *quantize, *seed, perception, out)
+        }
     };
     match outcome? {
         Ok(()) => Ok(ExitCode::SUCCESS),

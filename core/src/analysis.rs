@@ -5,6 +5,7 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use serde::Serialize;
 
+use crate::face::FaceBox;
 use crate::features::Cue;
 
 /// What a person in a clip feels, and what shows it. Serialises to the JSON that every interface gives.
@@ -55,6 +56,12 @@ pub struct Rect {
     pub height: f32,
 }
 
+impl From<FaceBox> for Rect {
+    fn from(b: FaceBox) -> Self {
+        Self { x: b.x, y: b.y, width: b.width, height: b.height }
+    }
+}
+
 /// A face, followed through the clip.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Face {
@@ -96,7 +103,7 @@ pub struct Timings {
     pub decode: f64,
     /// Finding, aligning and reading faces.
     pub preprocess: f64,
-    /// Voice features, prosody and speech recognition.
+    /// Voice features, prosody and speech recognition; the encoders of a converted pack.
     pub encode: f64,
     /// Projection, and reading the prompt.
     pub prefill: f64,

@@ -70,6 +70,14 @@ impl Engine {
         &self.0.pack
     }
 
+    /// Values in the feature of `encoder`: `mae`, `videomae` or `hubert`, as [`Request::features`] takes it.
+    ///
+    /// # Errors
+    /// `invalid_argument` if the pack takes no such feature.
+    pub fn feature_width(&self, encoder: &str) -> Result<usize> {
+        self.0.responder.feature_width(encoder)
+    }
+
     /// Analyses one clip. `on_event` is called on this thread.
     ///
     /// # Errors
@@ -105,12 +113,13 @@ impl Engine {
         }
         on_event(Event::Stage("decode"));
         let began = Instant::now();
-        let sampling = Sampling { pick: media_pick(request.frame), ..Sampling::default() };
+        let sampling = self.0.perception.sampling(Sampling { pick: media_pick(request.frame), ..Sampling::default() });
         let clip = media::decode(&request.source, &sampling, &request.limits, cancel)?;
         let decode_ms = milliseconds(began);
         tracing::debug!(frames = clip.frames.len(), duration_s = clip.duration_s, decode_ms, "decoded");
         on_event(Event::Stage("observe"));
-        let observation = self.0.perception.observe(&clip, request.frame, &request.transcript, cancel)?;
+        let observation =
+            self.0.perception.observe(&clip, request.frame, &request.transcript, &request.features, cancel)?;
         Ok((observation, decode_ms))
     }
 

@@ -8,6 +8,8 @@ pub mod analysis;
 pub mod answer;
 pub mod cancel;
 pub mod checkpoint;
+pub mod convert;
+pub mod encode;
 pub mod encoders;
 pub mod engine;
 pub mod error;

@@ -2,19 +2,32 @@
 
 use std::time::Instant;
 
-use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame, Face, Rect};
+use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame, Face};
 use crate::cancel::CancelToken;
+use crate::encode::Encoders;
 use crate::encoders::whisper::{pool_statistics, TranscribeOptions, Whisper};
-use crate::error::Result;
-use crate::face::{FaceBox, FaceReader, FaceReading, FramePick, PeakFace};
-use crate::features::{Cue, FaceFeatures, Features, VoiceFeatures};
-use crate::media::{Clip, Waveform};
-use crate::pack::Pack;
+use crate::error::{Error, Result};
+use crate::face::{FaceReader, FaceReading, FramePick, PeakFace};
+use crate::features::{ClipFeatures, Cue, FaceFeatures, Features, VoiceFeatures};
+use crate::media::{Clip, Sampling, Waveform};
+use crate::pack::{ModelSpec, Pack};
 use crate::request::Transcript;
 use crate::voice::{condition, measure, Prosody, VoiceHead};
 
+/// The files of the built-in pack that the nets for faces, words and cues are in.
+pub const PERCEPTION_FILES: [&str; 4] =
+    ["face.safetensors", "speech.safetensors", "speech_tokenizer.json", "voice.safetensors"];
+
 /// The nets that see and hear. Immutable; shared by reference.
 pub struct Perception {
+    /// None in a converted pack without them.
+    cues: Option<CueNets>,
+    /// None with the built-in model.
+    encoders: Option<Encoders>,
+}
+
+/// What finds faces, recognises words and measures cues.
+struct CueNets {
     face: FaceReader,
     whisper: Whisper,
     voice: VoiceHead,
@@ -39,10 +52,11 @@ pub struct Observation {
     pub notes: Vec<AnalysisNote>,
     /// Milliseconds for the face.
     pub face_ms: f64,
-    /// Milliseconds for voice and words.
+    /// Milliseconds for voice and words, and for the published model's encoders.
     pub voice_ms: f64,
 }
 
+#[derive(Default)]
 struct Heard {
     voice: Option<(VoiceFeatures, Prosody)>,
     transcript: Option<(String, String)>,
@@ -55,31 +69,50 @@ impl Perception {
     /// # Errors
     /// `pack_invalid` naming the file and what is wrong with it.
     pub fn open(pack: &Pack) -> Result<Self> {
-        let (face, speech) = rayon::join(
-            || FaceReader::open(pack.dir()),
-            || -> Result<_> { Ok((Whisper::open(pack.dir())?, VoiceHead::open(pack.dir())?)) },
-        );
-        let (whisper, voice) = speech?;
-        Ok(Self { face: face?, whisper, voice })
+        let (with_cues, encoders) = match &pack.manifest().model {
+            ModelSpec::Cues(_) => (true, None),
+            ModelSpec::EmotionLlama(spec) => (spec.perception, Some(Encoders::open(pack, spec)?)),
+        };
+        let cues = with_cues.then(|| CueNets::open(pack)).transpose()?;
+        Ok(Self { cues, encoders })
     }
 
-    /// Reads the face and, beside it, the voice and the words of `clip`.
+    /// Which frames are looked at, of those that `sampling` asks for.
+    pub fn sampling(&self, sampling: Sampling) -> Sampling {
+        match &self.encoders {
+            Some(encoders) => encoders.sampling(sampling),
+            None => sampling,
+        }
+    }
+
+    /// Reads the face and, beside it, the voice and the words of `clip`; with a converted pack its encoders' features too, but for
+    /// those that are `given`.
     ///
     /// What is missing is a note, not an error.
     ///
     /// # Errors
-    /// `cancelled`.
+    /// `cancelled`; `invalid_argument` if features are given to the built-in model.
     pub fn observe(
         &self,
         clip: &Clip,
         pick: FramePick,
         transcript: &Transcript,
+        given: &ClipFeatures,
         cancel: &CancelToken,
     ) -> Result<Observation> {
+        if self.encoders.is_none() && *given != ClipFeatures::default() {
+            return Err(Error::invalid_argument(
+                "features were given, but this pack has no use for them; use a converted Emotion-LLaMA pack",
+            ));
+        }
         let (seen, heard) = rayon::join(
             || {
                 let began = Instant::now();
-                self.face.read(&clip.frames, pick, cancel).map(|reading| (reading, milliseconds(began)))
+                let reading = match &self.cues {
+                    Some(cues) => cues.face.read(&clip.frames, pick, cancel)?,
+                    None => None,
+                };
+                Ok::<_, Error>((reading, milliseconds(began)))
             },
             || self.hear(clip.audio.as_ref(), transcript, cancel),
         );
@@ -88,14 +121,18 @@ impl Perception {
 
         let mut observation = Observation { face_ms, voice_ms: heard.milliseconds, ..Observation::default() };
         observation.notes = clip.notes.iter().map(|note| AnalysisNote::new(note.name, &*note.message)).collect();
-        match reading {
-            Some(reading) => observation.add_face(&reading),
-            None if clip.has_video => observation.note("no_face", "no face was found in the pictures"),
+        match &reading {
+            Some(reading) => observation.add_face(reading),
+            None if clip.has_video && self.cues.is_some() => {
+                observation.note("no_face", "no face was found in the pictures")
+            }
             None => {}
         }
         match heard.voice {
             Some((features, prosody)) => observation.add_voice(features, &prosody),
-            None if clip.has_audio => observation.note("no_voice", "no voice was heard in the sound"),
+            None if clip.has_audio && self.cues.is_some() => {
+                observation.note("no_voice", "no voice was heard in the sound")
+            }
             None => {}
         }
         if let Transcript::Text(text) = transcript {
@@ -107,22 +144,29 @@ impl Perception {
             observation
                 .note("no_words", "a voice was heard, but no words were understood; give them if they are known");
         }
+        if let Some(encoders) = &self.encoders {
+            let encoding = encoders.encode(clip, reading.as_ref(), pick, given, cancel)?;
+            observation.voice_ms += encoding.milliseconds;
+            observation.frame = encoding.frame;
+            observation.notes.extend(encoding.notes);
+            observation.features.encoded = Some(encoding.encoded);
+        }
         Ok(observation)
     }
 
     fn hear(&self, audio: Option<&Waveform>, transcript: &Transcript, cancel: &CancelToken) -> Result<Heard> {
         let began = Instant::now();
-        let mut heard = Heard { voice: None, transcript: None, milliseconds: 0.0 };
-        let Some(audio) = audio else { return Ok(heard) };
-        if let Some(prosody) = measure(audio, self.voice.norms(), cancel)? {
-            let states = self.whisper.hidden_states(&condition(audio, &prosody), cancel)?;
+        let mut heard = Heard::default();
+        let (Some(audio), Some(CueNets { whisper, voice, .. })) = (audio, &self.cues) else { return Ok(heard) };
+        if let Some(prosody) = measure(audio, voice.norms(), cancel)? {
+            let states = whisper.hidden_states(&condition(audio, &prosody), cancel)?;
             let pooled = pool_statistics(&states);
-            let prosody = self.voice.place(&pooled, &prosody);
-            let posterior = self.voice.posterior(&pooled, &prosody);
+            let prosody = voice.place(&pooled, &prosody);
+            let posterior = voice.posterior(&pooled, &prosody);
             let features = VoiceFeatures { posterior, prosody: prosody.z.to_array() };
             heard.voice = Some((features, prosody));
             if *transcript == Transcript::Auto {
-                let spoken = self.whisper.transcribe(audio, &TranscribeOptions::default(), cancel)?;
+                let spoken = whisper.transcribe(audio, &TranscribeOptions::default(), cancel)?;
                 let text = spoken.text.trim().to_owned();
                 heard.transcript = Some((text, spoken.language)).filter(|(text, _)| !text.is_empty());
             }
@@ -132,20 +176,30 @@ impl Perception {
     }
 }
 
+impl CueNets {
+    fn open(pack: &Pack) -> Result<Self> {
+        let (face, speech) = rayon::join(
+            || FaceReader::open(pack.dir()),
+            || -> Result<_> { Ok((Whisper::open(pack.dir())?, VoiceHead::open(pack.dir())?)) },
+        );
+        let (whisper, voice) = speech?;
+        Ok(Self { face: face?, whisper, voice })
+    }
+}
+
 impl Observation {
     fn note(&mut self, name: &str, message: &str) {
         self.notes.push(AnalysisNote::new(name, message));
     }
 
     fn add_face(&mut self, reading: &FaceReading) {
-        let rect = |b: &FaceBox| Rect { x: b.x, y: b.y, width: b.width, height: b.height };
         self.faces = reading
             .faces
             .iter()
-            .map(|face| Face { bbox: rect(&face.bbox), score: face.score, track: face.track, time_s: face.time_s })
+            .map(|face| Face { bbox: face.bbox.into(), score: face.score, track: face.track, time_s: face.time_s })
             .collect();
         let PeakFace { time_s, index, bbox, .. } = &reading.peak;
-        self.frame = Some(DescribedFrame { time_s: *time_s, index: *index, face: Some(rect(bbox)) });
+        self.frame = Some(DescribedFrame { time_s: *time_s, index: *index, face: Some((*bbox).into()) });
         let g = &reading.geometry;
         self.cues.extend([
             Cue::new("brow_height", g.brow_height, ["lowered", "raised"]),

@@ -2,7 +2,7 @@
 
 mod llama_common;
 
-use emotion_llama_core::llama::{generate, KvCache, LoraWeights, Sampler, SamplingOptions, StopReason};
+use emotion_llama_core::llama::{generate, KvCache, LayerPart, LoraWeights, Sampler, SamplingOptions, StopReason};
 use emotion_llama_core::{CancelToken, ErrorKind};
 use llama_common::{fixture, largest, model, prefill_ids, reference, tokenizer, Fixture};
 use std::ops::ControlFlow;
@@ -29,8 +29,8 @@ fn assert_logits(logits: &[f32], expected: &[f32], what: &str) {
 fn assert_parity(model: &emotion_llama_core::llama::Llama, fixture: &Fixture, rows: &[f32], name: &str) {
     let width = model.config().hidden;
     let mut hidden = Vec::new();
-    let mut observe = |layer: usize, rows: &[f32]| {
-        if HIDDEN_LAYERS.contains(&layer) {
+    let mut observe = |layer: usize, part: LayerPart, rows: &[f32]| {
+        if part == LayerPart::Output && HIDDEN_LAYERS.contains(&layer) {
             hidden.extend_from_slice(&rows[rows.len() - width..]);
         }
     };
@@ -204,8 +204,8 @@ fn cancelling_stops_and_leaves_the_cache_alone() {
     // In the middle of a prefill: at layer 3 of the second pass.
     let rows = model.embed(&vec![7; 600]).unwrap();
     let mut seen = 0;
-    let stopped = model.prefill_observed(&rows, &mut cache, &cancel, &mut |_, _| {
-        seen += 1;
+    let stopped = model.prefill_observed(&rows, &mut cache, &cancel, &mut |_, part, _| {
+        seen += usize::from(part == LayerPart::Output);
         if seen == 33 {
             cancel.cancel();
         }

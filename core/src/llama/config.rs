@@ -52,6 +52,14 @@ impl LlamaConfig {
         self.kv_heads * self.head_dim
     }
 
+    /// Sine and cosine of each pair's angle at `position`, `[head_dim / 2]`: pair `i` turns by `position * theta^(-2i / head_dim)`.
+    pub fn rotary(&self, position: usize, turns: &mut [(f32, f32)]) {
+        for (i, turn) in turns.iter_mut().enumerate() {
+            let frequency = 1.0 / self.rope_theta.powf((2 * i) as f32 / self.head_dim as f32);
+            *turn = (position as f32 * frequency).sin_cos();
+        }
+    }
+
     pub(super) fn attention(&self) -> AttentionShape {
         AttentionShape { heads: self.heads, kv_heads: self.kv_heads, head_dim: self.head_dim }
     }

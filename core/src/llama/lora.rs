@@ -124,7 +124,7 @@ fn read(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>)>
 
 /// Puts the rows of each head from rotate-half order (all first parts of the pairs, then all second parts) to the
 /// interleaved order (pair after pair) that LLaMA GGUF files keep query and key rows in.
-fn interleave_heads(b: &[f32], rank: usize, head_dim: usize) -> Vec<f32> {
+pub(crate) fn interleave_heads(b: &[f32], rank: usize, head_dim: usize) -> Vec<f32> {
     let half = head_dim / 2;
     let mut out = Vec::with_capacity(b.len());
     for head in b.chunks_exact(head_dim * rank) {

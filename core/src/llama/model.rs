@@ -13,7 +13,7 @@ use super::lora::{Adapter, LoraWeights};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf, Matrix};
-use crate::kernels::{self, Isa};
+use crate::kernels::{self, sgemm, Isa, View};
 
 /// Rows that one pass takes; a longer prompt goes in several, which bounds the memory of activations.
 const PASS_ROWS: usize = 256;
@@ -45,8 +45,21 @@ struct Layer {
     down: Matrix,
 }
 
-/// Called with a layer's number and its output rows `[n, hidden]`.
-pub(super) type Observer<'a> = &'a mut dyn FnMut(usize, &[f32]);
+/// What [`Llama::prefill_observed`] shows of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LayerPart {
+    /// Queries `[n, heads * head_dim]` with their positions, in the file's order of rows: pair by pair.
+    Queries,
+    /// Keys `[n, kv_heads * head_dim]`, likewise.
+    Keys,
+    /// What self-attention adds to the residual stream, `[n, hidden]`.
+    Attention,
+    /// The residual stream after the layer, `[n, hidden]`.
+    Output,
+}
+
+/// Called with a layer's number, the part, and its rows.
+type Observer<'a> = &'a mut dyn FnMut(usize, LayerPart, &[f32]);
 
 impl Llama {
     /// Maps `path` and finds its tensors; weights are read when they are first used.
@@ -114,16 +127,16 @@ impl Llama {
     /// `invalid_argument` if `rows` is empty, not a whole number of rows, or more than the context has room for;
     /// `cancelled`.
     pub fn prefill(&self, rows: &[f32], cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
-        self.prefill_observed(rows, cache, cancel, &mut |_, _| ())
+        self.prefill_observed(rows, cache, cancel, &mut |_, _, _| ())
     }
 
-    /// As [`Llama::prefill`]; `observe` sees every layer's number and output rows `[n, hidden]`, pass by pass.
+    /// As [`Llama::prefill`]; `observe` sees every layer's number and parts, pass by pass.
     pub fn prefill_observed(
         &self,
         rows: &[f32],
         cache: &mut KvCache,
         cancel: &CancelToken,
-        observe: &mut dyn FnMut(usize, &[f32]),
+        observe: &mut dyn FnMut(usize, LayerPart, &[f32]),
     ) -> Result<Vec<f32>> {
         let hidden = self.config.hidden;
         if rows.is_empty() || !rows.len().is_multiple_of(hidden) {
@@ -172,9 +185,9 @@ impl Llama {
         cache.drop_pending();
         let mut x = rows.to_vec();
         for index in 0..self.layers.len() {
-            let (keys, values) = self.layer_forward(index, &mut x, cache, &[n], cancel)?;
+            let (keys, values) = self.layer_forward(index, &mut x, cache, &[n], cancel, observe)?;
             cache.push_pending(index, &keys, &values);
-            observe(index, &x);
+            observe(index, LayerPart::Output, &x);
         }
         cancel.check()?;
         cache.commit(n);
@@ -191,18 +204,26 @@ impl Llama {
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
         for index in 0..self.layers.len() {
-            self.layer_forward(index, &mut x, cache, lengths, cancel)?;
+            self.layer_forward(index, &mut x, cache, lengths, cancel, &mut |_, _, _| ())?;
         }
         Ok(x)
     }
 
-    /// The final norm and the output head: logits `[n, vocab]` of layer outputs `x` `[n, hidden]`.
-    pub(super) fn logits(&self, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
-        let n = x.len() / self.config.hidden;
+    /// The final norm of layer outputs `x` `[n, hidden]`.
+    pub fn final_norm(&self, x: &[f32]) -> Vec<f32> {
         let mut normed = vec![0f32; x.len()];
         kernels::rms_norm(self.isa, x, &self.norm, self.config.norm_eps, &mut normed);
+        normed
+    }
+
+    /// The final norm and the output head: logits `[n, vocab]` of layer outputs `x` `[n, hidden]`.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    pub fn logits(&self, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        let n = x.len() / self.config.hidden;
         let mut logits = vec![0f32; n * self.config.vocab];
-        kernels::matmul(self.isa, &normed, n, [self.head.weights()], [&mut logits], cancel);
+        kernels::matmul(self.isa, &self.final_norm(x), n, [self.head.weights()], [&mut logits], cancel);
         cancel.check()?;
         Ok(logits)
     }
@@ -229,6 +250,7 @@ impl Llama {
         cache: &KvCache,
         lengths: &[usize],
         cancel: &CancelToken,
+        observe: Observer<'_>,
     ) -> Result<(Vec<f32>, Vec<f32>)> {
         let (config, isa) = (&self.config, self.isa);
         let Some(layer) = self.layers.get(index) else { return Err(Error::internal("no such layer")) };
@@ -246,10 +268,13 @@ impl Llama {
         }
         self.rotate(&mut q, cache.len(), lengths);
         self.rotate(&mut k, cache.len(), lengths);
+        observe(index, LayerPart::Queries, &q);
+        observe(index, LayerPart::Keys, &k);
 
         let mut attended = vec![0f32; q.len()];
         self.attend(&q, cache.layer(index), (&k, &v), lengths, &mut attended, cancel);
         kernels::matmul(isa, &attended, n, [layer.o.weights()], [&mut normed], cancel);
+        observe(index, LayerPart::Attention, &normed);
         kernels::add(x, &normed);
 
         kernels::rms_norm(isa, x, &layer.mlp_norm, config.norm_eps, &mut normed);
@@ -301,16 +326,19 @@ impl Llama {
     /// Adds `B (A x)` for each row of `x`.
     fn adapt(&self, adapter: Option<&Adapter>, x: &[f32], y: &mut [f32]) {
         let Some(Adapter { a, b, rank }) = adapter else { return };
-        let hidden = self.config.hidden;
-        let out = b.len() / rank;
-        let mut low = vec![0f32; *rank];
-        for (x, y) in x.chunks_exact(hidden).zip(y.chunks_exact_mut(out)) {
-            for (low, a) in low.iter_mut().zip(a.chunks_exact(hidden)) {
-                *low = kernels::dot(self.isa, a, x);
-            }
-            for (y, b) in y.iter_mut().zip(b.chunks_exact(*rank)) {
-                *y += b.iter().zip(&low).map(|(b, low)| b * low).sum::<f32>();
-            }
+        let (hidden, rank, out) = (self.config.hidden, *rank, b.len() / rank);
+        let n = x.len() / hidden;
+        if n > 1 {
+            let mut low = vec![0f32; n * rank];
+            let mut high = vec![0f32; n * out];
+            sgemm(&mut low, rank, View::new(x, n, hidden), View::new(a, rank, hidden).transposed(), 1.0, true);
+            sgemm(&mut high, out, View::new(&low, n, rank), View::new(b, out, rank).transposed(), 1.0, true);
+            kernels::add(y, &high);
+            return;
+        }
+        let low: Vec<f32> = a.chunks_exact(hidden).map(|a| kernels::dot(self.isa, a, x)).collect();
+        for (y, b) in y.iter_mut().zip(b.chunks_exact(rank)) {
+            *y += kernels::dot(self.isa, b, &low);
         }
     }
 
@@ -324,10 +352,7 @@ impl Llama {
         let positions = lengths.iter().flat_map(|&n| start..start + n);
         let mut turns = vec![(0f32, 0f32); head_dim / 2];
         for (row, position) in rows.chunks_exact_mut(width).zip(positions) {
-            for (i, turn) in turns.iter_mut().enumerate() {
-                let frequency = 1.0 / self.config.rope_theta.powf((2 * i) as f32 / head_dim as f32);
-                *turn = (position as f32 * frequency).sin_cos();
-            }
+            self.config.rotary(position, &mut turns);
             for head in row.chunks_exact_mut(head_dim) {
                 for (pair, &(sin, cos)) in head.chunks_exact_mut(2).zip(&turns) {
                     if let [x, y] = pair {

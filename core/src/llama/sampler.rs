@@ -105,6 +105,34 @@ impl Sampler {
     /// # Errors
     /// `pack_invalid` if no logit is finite.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
+        self.penalise(logits);
+        let id = if self.options.greedy || self.options.temperature == 0.0 {
+            likeliest(&self.logits)
+        } else {
+            self.keep();
+            self.draw()
+        };
+        let id = id.ok_or_else(|| {
+            Error::pack("the language model's output is not a number: its weights are damaged, fetch the pack again")
+        })?;
+        self.record(id);
+        Ok(id)
+    }
+
+    /// `logits` after the repetition penalty.
+    pub fn penalised(&mut self, logits: &[f32]) -> &[f32] {
+        self.penalise(logits);
+        &self.logits
+    }
+
+    /// The tokens that would be drawn from, likeliest first, with their probabilities, which sum to 1.
+    pub fn distribution(&mut self, logits: &[f32]) -> Vec<(u32, f64)> {
+        self.penalise(logits);
+        let kept = self.keep();
+        self.candidates.iter().map(|c| (c.1, self.weight(c.0) / kept)).collect()
+    }
+
+    fn penalise(&mut self, logits: &[f32]) {
         self.logits.clear();
         self.logits.extend_from_slice(logits);
         let penalty = self.options.repetition_penalty;
@@ -113,17 +141,11 @@ impl Sampler {
                 *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
             }
         }
-        let id =
-            if self.options.greedy || self.options.temperature == 0.0 { likeliest(&self.logits) } else { self.draw() };
-        let id = id.ok_or_else(|| {
-            Error::pack("the language model's output is not a number: its weights are damaged, fetch the pack again")
-        })?;
-        self.record(id);
-        Ok(id)
     }
 
-    fn draw(&mut self) -> Option<u32> {
-        let SamplingOptions { temperature, top_p, top_k, .. } = self.options;
+    /// Leaves the tokens that top-k and top-p keep in `candidates`, likeliest first; gives the sum of their weights.
+    fn keep(&mut self) -> f64 {
+        let SamplingOptions { top_p, top_k, .. } = self.options;
         let candidates = &mut self.candidates;
         candidates.clear();
         candidates.extend(self.logits.iter().zip(0u32..).filter(|(l, _)| l.is_finite()).map(|(&l, id)| (l, id)));
@@ -134,29 +156,38 @@ impl Sampler {
             candidates.truncate(top_k);
         }
         candidates.sort_unstable_by(likelier);
-        let max = f64::from(candidates.first()?.0);
-        let weight = |logit: f32| ((f64::from(logit) - max) / f64::from(temperature)).exp();
-        let total: f64 = candidates.iter().map(|c| weight(c.0)).sum();
+        let total: f64 = self.candidates.iter().map(|c| self.weight(c.0)).sum();
         let mut kept = 0.0;
         let mut keep = 0;
-        for candidate in candidates.iter() {
+        for candidate in &self.candidates {
             keep += 1;
-            kept += weight(candidate.0);
+            kept += self.weight(candidate.0);
             if kept >= f64::from(top_p) * total {
                 break;
             }
         }
-        candidates.truncate(keep);
+        self.candidates.truncate(keep);
+        kept
+    }
+
+    /// A candidate's probability, up to a factor: `exp` of its distance from the likeliest over the temperature.
+    fn weight(&self, logit: f32) -> f64 {
+        let most = self.candidates.first().map_or(0.0, |c| f64::from(c.0));
+        ((f64::from(logit) - most) / f64::from(self.options.temperature)).exp()
+    }
+
+    fn draw(&mut self) -> Option<u32> {
+        let kept: f64 = self.candidates.iter().map(|c| self.weight(c.0)).sum();
         // 53 random bits make a uniform number in [0, 1).
         let uniform = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         let mut left = uniform * kept;
-        for &(logit, id) in candidates.iter() {
-            left -= weight(logit);
+        for &(logit, id) in &self.candidates {
+            left -= self.weight(logit);
             if left < 0.0 {
                 return Some(id);
             }
         }
-        candidates.last().map(|c| c.1)
+        self.candidates.last().map(|c| c.1)
     }
 }
 

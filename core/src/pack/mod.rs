@@ -83,6 +83,15 @@ impl Pack {
         self.dir.join(name)
     }
 
+    /// The contents of one file of the pack.
+    ///
+    /// # Errors
+    /// `pack_invalid` naming the file.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.path(name);
+        std::fs::read(&path).map_err(|error| Error::pack(format!("{}: cannot be read: {error}", path.display())))
+    }
+
     /// Reads every file and compares its SHA-256 with the manifest.
     ///
     /// # Errors
@@ -109,7 +118,7 @@ impl Pack {
     }
 }
 
-fn sha256_of(path: &Path) -> std::io::Result<String> {
+pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -122,7 +131,7 @@ fn sha256_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -38,7 +38,7 @@ impl Linear {
 
     /// `[n, in]` to `[n, out]`.
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        Ok(input.matmul(&self.weight)?.add(&self.bias)?)
+        Ok(input.matmul(&self.weight)?.broadcast_add(&self.bias)?)
     }
 }
 

@@ -25,8 +25,8 @@ use crate::request::Question;
 pub struct Responder(Kind);
 
 enum Kind {
-    Cues(CueResponder),
-    Published(PublishedResponder),
+    Cues(Box<CueResponder>),
+    Published(Box<PublishedResponder>),
 }
 
 /// What the language model says.
@@ -57,9 +57,27 @@ impl Responder {
     /// `pack_invalid` naming the file and what is wrong with it.
     pub fn open(pack: &Pack) -> Result<Self> {
         Ok(Self(match &pack.manifest().model {
-            ModelSpec::Cues(spec) => Kind::Cues(CueResponder::open(pack, spec)?),
-            ModelSpec::EmotionLlama(spec) => Kind::Published(PublishedResponder::open(pack, spec)?),
+            ModelSpec::Cues(spec) => Kind::Cues(Box::new(CueResponder::open(pack, spec)?)),
+            ModelSpec::EmotionLlama(spec) => Kind::Published(Box::new(PublishedResponder::open(pack, spec)?)),
         }))
+    }
+
+    /// Values in the feature of `encoder` (`mae`, `videomae` or `hubert`), as the projector takes it.
+    ///
+    /// # Errors
+    /// `invalid_argument` if the pack takes no such feature.
+    pub fn feature_width(&self, encoder: &str) -> Result<usize> {
+        let widths =
+            match &self.0 {
+                Kind::Cues(_) => return Err(Error::invalid_argument(
+                    "this pack takes no features that were extracted beforehand; use a converted Emotion-LLaMA pack",
+                )),
+                Kind::Published(model) => model.feature_widths(),
+            };
+        let found = widths.iter().find(|(name, _)| *name == encoder);
+        found.map(|&(_, width)| width).ok_or_else(|| {
+            Error::invalid_argument(format!("there is no feature {encoder:?}; the pack takes mae, videomae and hubert"))
+        })
     }
 
     /// Answers `question` about what was observed.

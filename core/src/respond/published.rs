@@ -31,6 +31,11 @@ impl PublishedResponder {
         Ok(Self { language, projector, labels: pack.manifest().labels.clone(), reasons: spec.reasons })
     }
 
+    /// See [`super::Responder::feature_width`].
+    pub(super) fn feature_widths(&self) -> [(&'static str, usize); 3] {
+        self.projector.widths()
+    }
+
     /// See [`super::Responder::respond`].
     pub(super) fn respond(
         &self,

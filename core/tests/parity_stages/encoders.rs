@@ -29,9 +29,9 @@ pub fn check(reference: &Reference, pack_dir: &Path, table: &mut Table) {
 }
 
 /// An RGB picture and its width and height.
-type Picture = (Vec<u8>, usize, usize);
+pub type Picture = (Vec<u8>, usize, usize);
 
-fn open_picture(reference: &Reference, name: &str) -> Picture {
+pub fn open_picture(reference: &Reference, name: &str) -> Picture {
     let path = reference.path("inputs").join(format!("{name}.png"));
     let picture = image::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).to_rgb8();
     let (width, height) = (picture.width() as usize, picture.height() as usize);
@@ -39,7 +39,7 @@ fn open_picture(reference: &Reference, name: &str) -> Picture {
 }
 
 /// The clip's frames.
-fn clip_frames(reference: &Reference) -> Vec<Picture> {
+pub fn clip_frames(reference: &Reference) -> Vec<Picture> {
     let (shape, bytes) = reference.expected_bytes("clip", "frames");
     let (height, width) = (shape[1], shape[2]);
     bytes.chunks_exact(height * width * 3).map(|frame| (frame.to_vec(), width, height)).collect()

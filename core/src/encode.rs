@@ -1,0 +1,268 @@
+//! The published model's encoders: from a decoded clip, and the face found in it, to features.
+//!
+//! The picture is the described frame, whole. Face and motion are read from crops around the described person's face in 16 frames; what
+//! the published demo replaced with zeros is computed here. Without a face the whole frames are read.
+
+use std::time::Instant;
+
+use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame};
+use crate::cancel::CancelToken;
+use crate::encoders::eva::EvaViT;
+use crate::encoders::hubert::Hubert;
+use crate::encoders::mae::Mae;
+use crate::encoders::videomae::VideoMae;
+use crate::error::{Error, Result};
+use crate::face::{crop, crops_for, FaceReading, FramePick};
+use crate::features::{ClipFeatures, EncodedClip};
+use crate::media::{self, Clip, Sampling, Waveform};
+use crate::pack::{Pack, PublishedSpec};
+use crate::preprocess::{clip_picture, unit_picture};
+
+/// How much larger than the face's box its crop is.
+const CROP_MARGIN: f32 = 1.3;
+/// Frames are kept at up to this many pixels along the longer side, so that those of usual videos are not scaled twice.
+const MAX_SIDE: usize = 2048;
+/// A longer recording is heard in windows of this many seconds, which bounds the memory and time of attention.
+const WINDOW_S: usize = 60;
+
+/// The encoders of a converted pack. Immutable; shared by reference.
+pub struct Encoders {
+    eva: EvaViT,
+    hubert: Hubert,
+    mae: Option<Mae>,
+    videomae: Option<VideoMae>,
+}
+
+/// What the encoders give, and what the caller should know of it.
+#[derive(Debug, Clone, Default)]
+pub struct Encoding {
+    /// The features.
+    pub encoded: EncodedClip,
+    /// The frame that was seen; None without pictures.
+    pub frame: Option<DescribedFrame>,
+    /// Remarks.
+    pub notes: Vec<AnalysisNote>,
+    /// Milliseconds for all encoders.
+    pub milliseconds: f64,
+}
+
+impl Encoders {
+    /// Maps the encoders of `pack`, which `spec` describes.
+    ///
+    /// # Errors
+    /// `pack_invalid` naming the file and what is wrong with it.
+    pub fn open(pack: &Pack, spec: &PublishedSpec) -> Result<Self> {
+        Ok(Self {
+            eva: EvaViT::open(&pack.path(&spec.eva))?,
+            hubert: Hubert::open(&pack.path(&spec.hubert))?,
+            mae: spec.mae.as_ref().map(|name| Mae::open(&pack.path(name))).transpose()?,
+            videomae: spec.videomae.as_ref().map(|name| VideoMae::open(&pack.path(name))).transpose()?,
+        })
+    }
+
+    /// Which frames the encoders need besides those that the face is looked for in.
+    pub fn sampling(&self, sampling: Sampling) -> Sampling {
+        let frames = self.videomae.as_ref().map_or(16, |videomae| videomae.config().frames);
+        Sampling { pairs: frames / 2, max_side: MAX_SIDE, ..sampling }
+    }
+
+    /// Encodes `clip`. `face` is the described person's face, where one was found. Features that are `given` are not computed.
+    ///
+    /// # Errors
+    /// `cancelled`; `internal` where frames and encoders do not fit together.
+    pub fn encode(
+        &self,
+        clip: &Clip,
+        face: Option<&FaceReading>,
+        pick: FramePick,
+        given: &ClipFeatures,
+        cancel: &CancelToken,
+    ) -> Result<Encoding> {
+        let began = Instant::now();
+        let mut encoding = Encoding::default();
+        self.encode_picture(clip, face, pick, cancel, &mut encoding)?;
+        let picture_ms = milliseconds(began);
+        self.encode_motion(clip, face, given, cancel, &mut encoding)?;
+        let motion_ms = milliseconds(began) - picture_ms;
+        self.encode_voice(clip.audio.as_ref(), given, cancel, &mut encoding)?;
+        encoding.milliseconds = milliseconds(began);
+        let voice_ms = encoding.milliseconds - picture_ms - motion_ms;
+        tracing::debug!(picture_ms, motion_ms, voice_ms, "encoded");
+        Ok(encoding)
+    }
+
+    /// EVA's tokens of the described frame; of a black one without pictures.
+    fn encode_picture(
+        &self,
+        clip: &Clip,
+        face: Option<&FaceReading>,
+        pick: FramePick,
+        cancel: &CancelToken,
+        encoding: &mut Encoding,
+    ) -> Result<()> {
+        let position = described(clip, face, pick);
+        let side = self.eva.config().vit.image_size;
+        let pixels = match position.and_then(|position| clip.frames.get(position)) {
+            Some(frame) => {
+                let face = face.filter(|face| Some(face.peak.position) == position);
+                encoding.frame = Some(DescribedFrame {
+                    time_s: frame.time_s,
+                    index: frame.index,
+                    face: face.map(|face| face.peak.bbox.into()),
+                });
+                clip_picture(&frame.rgb, frame.width, frame.height, side)?
+            }
+            None => {
+                encoding.note("no_picture", "there is no picture; the model was shown a black one");
+                clip_picture(&[0; 3], 1, 1, side)?
+            }
+        };
+        encoding.encoded.picture = self.eva.forward(&pixels, cancel)?;
+        Ok(())
+    }
+
+    /// The features of face and motion, from the face in the frames that VideoMAE takes.
+    fn encode_motion(
+        &self,
+        clip: &Clip,
+        face: Option<&FaceReading>,
+        given: &ClipFeatures,
+        cancel: &CancelToken,
+        encoding: &mut Encoding,
+    ) -> Result<()> {
+        let features = &mut encoding.encoded.clip;
+        features.mae.clone_from(&given.mae);
+        features.videomae.clone_from(&given.videomae);
+        let mae = self.mae.as_ref().filter(|_| given.mae.is_none());
+        let videomae = self.videomae.as_ref().filter(|_| given.videomae.is_none());
+        if clip.pairs.is_empty() || (mae.is_none() && videomae.is_none()) {
+            return Ok(());
+        }
+        let mut positions = clip.pairs.clone();
+        positions.dedup();
+        positions.sort_unstable();
+        positions.dedup();
+        let boxes = face.map(|face| crops_for(face, &clip.frames, &positions));
+        let cut = |i: usize, side: usize| -> Result<Vec<f32>> {
+            let position = positions.get(i).copied().unwrap_or(0);
+            let frame = clip.frames.get(position).ok_or_else(|| Error::internal("a frame of the motion is missing"))?;
+            match boxes.as_ref().and_then(|boxes| boxes.get(i).copied().flatten()) {
+                Some(bbox) => {
+                    let face = crop(frame, &bbox, CROP_MARGIN)?;
+                    unit_picture(&face.rgb, face.side, face.side, side)
+                }
+                None => unit_picture(&frame.rgb, frame.width, frame.height, side),
+            }
+        };
+        if let Some(mae) = mae {
+            let side = mae.config().image_size;
+            let mut sum: Vec<f32> = Vec::new();
+            for i in 0..positions.len() {
+                let class = mae.forward(&cut(i, side)?, cancel)?;
+                sum.resize(class.len(), 0.0);
+                sum.iter_mut().zip(class).for_each(|(sum, value)| *sum += value);
+            }
+            sum.iter_mut().for_each(|value| *value /= positions.len() as f32);
+            features.mae = Some(sum);
+        }
+        if let Some(videomae) = videomae {
+            let side = videomae.config().vit.image_size;
+            let pictures = (0..positions.len()).map(|i| cut(i, side)).collect::<Result<Vec<_>>>()?;
+            let mut frames = Vec::new();
+            for position in &clip.pairs {
+                let picture = positions.binary_search(position).ok().and_then(|i| pictures.get(i));
+                frames.extend(picture.ok_or_else(|| Error::internal("a frame of the motion is missing"))?);
+            }
+            features.videomae = Some(videomae.forward(&frames, cancel)?);
+        }
+        if boxes.is_none() {
+            encoding.note("whole_frames", "no face was found, so the encoders of face and motion saw the whole frames");
+        }
+        Ok(())
+    }
+
+    /// The voice's feature: the mean over the windows, by their length.
+    fn encode_voice(
+        &self,
+        audio: Option<&Waveform>,
+        given: &ClipFeatures,
+        cancel: &CancelToken,
+        encoding: &mut Encoding,
+    ) -> Result<()> {
+        if given.hubert.is_some() {
+            encoding.encoded.clip.hubert.clone_from(&given.hubert);
+            return Ok(());
+        }
+        let shortest = self.hubert.min_samples();
+        let Some(audio) = audio.filter(|audio| audio.samples.len() >= shortest) else { return Ok(()) };
+        let window = WINDOW_S * Waveform::SAMPLE_RATE as usize;
+        let windows = audio.samples.chunks(window).filter(|samples| samples.len() >= shortest);
+        let mut sum: Vec<f32> = Vec::new();
+        let mut total = 0.0;
+        for samples in windows {
+            let share = samples.len() as f32;
+            let pooled = self.hubert.forward(samples, cancel)?;
+            sum.resize(pooled.len(), 0.0);
+            sum.iter_mut().zip(pooled).for_each(|(sum, value)| *sum += share * value);
+            total += share;
+        }
+        if audio.samples.len() > window {
+            encoding.note("voice_in_windows", "the recording is long, so the voice was encoded minute by minute");
+        }
+        sum.iter_mut().for_each(|value| *value /= total);
+        encoding.encoded.clip.hubert = Some(sum);
+        Ok(())
+    }
+}
+
+impl Encoding {
+    fn note(&mut self, name: &str, message: &str) {
+        self.notes.push(AnalysisNote::new(name, message));
+    }
+}
+
+/// The frame that the picture is taken from: the face's most expressive one where the peak is asked for (the middle one without a
+/// face), otherwise the video's own first, middle or nearest frame, whether or not a face is in it.
+fn described(clip: &Clip, face: Option<&FaceReading>, pick: FramePick) -> Option<usize> {
+    let pick = match (pick, face) {
+        (FramePick::Peak, Some(face)) => return Some(face.peak.position),
+        (FramePick::Peak | FramePick::Middle, _) => media::FramePick::Middle,
+        (FramePick::First, _) => media::FramePick::First,
+        (FramePick::At(seconds), _) => media::FramePick::At(seconds),
+    };
+    clip.frame_at(pick).filter(|&position| position < clip.frames.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Frame;
+
+    #[test]
+    fn without_a_face_the_peak_is_the_middle() {
+        let frame = |time_s: f64| Frame {
+            width: 1,
+            height: 1,
+            rgb: vec![0; 3],
+            time_s,
+            index: time_s as u64,
+            source_width: 1,
+            source_height: 1,
+        };
+        let clip = Clip {
+            frames: (0..5).map(|i| frame(f64::from(i))).collect(),
+            pairs: Vec::new(),
+            audio: None,
+            duration_s: 5.0,
+            has_video: true,
+            has_audio: false,
+            video_span_s: (0.0, 5.0),
+            rotation_deg: 0,
+            frames_decoded: 5,
+            notes: Vec::new(),
+        };
+        assert_eq!(described(&clip, None, FramePick::Peak), Some(2));
+        assert_eq!(described(&clip, None, FramePick::First), Some(0));
+        assert_eq!(described(&clip, None, FramePick::At(9.0)), Some(4));
+    }
+}

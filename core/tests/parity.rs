@@ -1,0 +1,142 @@
+//! The published model's arithmetic against the reference: every tensor of its manifest.
+//!
+//! Packs are converted from the tiny checkpoints of the reference, which have the published layout. The tables are printed
+//! (`cargo test --test parity -- --nocapture` shows them).
+
+mod parity_stages;
+mod reference;
+
+use std::path::Path;
+
+use emotion_llama_core::convert::Quantization;
+use emotion_llama_core::llama::KvCache;
+use emotion_llama_core::CancelToken;
+use parity_stages::language::{self, Language, PATHS};
+use parity_stages::{converted, encoders, sampling};
+use reference::{Reference, Table};
+
+/// Largest mean divergence from f32 of the next token's distribution, in nats, by quantisation. The reference's weights are random
+/// and its rows short, so its blocks lose more than a trained model's.
+const KL_BUDGET: [(Quantization, f64); 3] =
+    [(Quantization::F16, 1e-5), (Quantization::Q8_0, 2e-2), (Quantization::Q4K, 0.5)];
+
+#[test]
+fn every_tensor_of_the_manifest_agrees() {
+    let Some(reference) = Reference::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let pack = converted(&reference, dir.path(), "plain", |_, _| {});
+    let with_norm = converted(&reference, dir.path(), "with_ln_vision", |options, path| {
+        options.checkpoint = path("Emotion_LLaMA_tiny.with_ln_vision.pth");
+    });
+    let mut table = Table::new();
+    encoders::check(&reference, &pack, &mut table);
+    encoders::check_ln_vision(&reference, &with_norm.join("eva.gguf"), &mut table);
+    language::check_projector(&reference, &pack, &with_norm, &mut table);
+    language::check_prompts(&reference, &pack, &mut table);
+    language::check_llama(&reference, &pack, &mut table);
+    language::check_end_to_end(&reference, &pack, &mut table);
+    sampling::check(&reference, &mut table);
+    table.finish(&reference, |_| true);
+}
+
+/// Greedy ids on all three paths, and LLaMA's own tensors, however the weights came to the pack.
+#[test]
+fn every_way_to_the_weights_gives_the_same() {
+    let Some(reference) = Reference::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for (llama, merged) in [("", true), ("-safetensors", false), ("-safetensors", true)] {
+        let name = format!("bin{llama}-merged-{merged}");
+        let pack = converted(&reference, dir.path(), &name, |options, path| {
+            options.llama = path(&format!("Llama-2-tiny-chat-hf{llama}"));
+            options.merge_lora = merged;
+        });
+        println!("\n{name}");
+        let model = Language::open(&pack);
+        let mut table = Table::new();
+        language::check_llama_rows(&reference, &model.llama, &mut table);
+        for (path, _) in PATHS {
+            let (_, rows) = language::prompt_rows(&reference, &pack, &model, path);
+            language::check_greedy(&reference, &model, path, &rows, &mut table);
+        }
+        table.finish(&reference, |_| false);
+    }
+}
+
+/// Files that spell the same tensors otherwise become the same pack.
+#[test]
+fn every_spelling_gives_the_same_files() {
+    let Some(reference) = Reference::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let plain = converted(&reference, dir.path(), "plain", |_, _| {});
+    let same = |other: &Path, files: &[&str]| {
+        for file in files {
+            let read = |pack: &Path| std::fs::read(pack.join(file)).unwrap();
+            assert!(read(&plain) == read(other), "{file} differs in {}", other.display());
+        }
+    };
+    let peft = converted(&reference, dir.path(), "peft", |options, path| {
+        options.checkpoint = path("Emotion_LLaMA_tiny.peft_default.pth");
+    });
+    same(&peft, &["adapter.safetensors"]);
+    let videomae = converted(&reference, dir.path(), "videomae", |options, path| {
+        options.videomae = Some(path("videomae_tiny.pth"));
+    });
+    same(&videomae, &["videomae.gguf"]);
+    let safetensors = converted(&reference, dir.path(), "safetensors", |options, path| {
+        options.llama = path("Llama-2-tiny-chat-hf-safetensors");
+    });
+    same(&safetensors, &["llama.gguf", "eva.gguf", "hubert.gguf", "mae.gguf"]);
+
+    let folder = dir.path().join("hubert");
+    std::fs::create_dir(&folder).unwrap();
+    let theirs = reference.path("tiny-upstream/chinese-hubert-tiny");
+    std::fs::copy(theirs.join("config.json"), folder.join("config.json")).unwrap();
+    std::fs::copy(theirs.join("pytorch_model.parametrizations.bin"), folder.join("pytorch_model.bin")).unwrap();
+    let hubert = converted(&reference, dir.path(), "parametrizations", |options, _| options.hubert.clone_from(&folder));
+    same(&hubert, &["hubert.gguf"]);
+}
+
+/// What the quantisations lose, as the divergence of the next token's distribution from f32 on the reference's prompts.
+#[test]
+fn quantised_packs_stay_within_their_budget() {
+    let Some(reference) = Reference::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let distributions = |quantization: Quantization| -> Vec<Vec<f64>> {
+        let pack =
+            converted(&reference, dir.path(), quantization.name(), |options, _| options.quantization = quantization);
+        let model = Language::open(&pack);
+        let next = |(path, _): &(&str, _)| {
+            let (_, rows) = language::prompt_rows(&reference, &pack, &model, path);
+            let mut cache = KvCache::new(model.llama.config());
+            log_softmax(&model.llama.prefill(&rows, &mut cache, &CancelToken::new()).unwrap())
+        };
+        PATHS.iter().map(next).collect()
+    };
+    let exact = distributions(Quantization::F32);
+    println!("{:>6}  {:>10}  {:>10}  {:>10}  {:>10}  {:>8}", "", "train", "eval", "demo", "mean", "budget");
+    let mut beyond = Vec::new();
+    for (quantization, budget) in KL_BUDGET {
+        let each: Vec<f64> = distributions(quantization).iter().zip(&exact).map(|(q, p)| divergence(p, q)).collect();
+        let mean = each.iter().sum::<f64>() / each.len() as f64;
+        let name = quantization.name();
+        println!(
+            "{name:>6}  {:>10.2e}  {:>10.2e}  {:>10.2e}  {mean:>10.2e}  {budget:>8.0e}",
+            each[0], each[1], each[2]
+        );
+        if mean.is_nan() || mean > budget {
+            beyond.push(name);
+        }
+    }
+    assert!(beyond.is_empty(), "beyond their budget: {beyond:?}");
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|&l| (f64::from(l) - most).exp()).sum();
+    logits.iter().map(|&l| f64::from(l) - most - sum.ln()).collect()
+}
+
+/// KL(p || q) in nats, of logarithms.
+fn divergence(p: &[f64], q: &[f64]) -> f64 {
+    p.iter().zip(q).map(|(p, q)| p.exp() * (p - q)).sum()
+}
