@@ -171,15 +171,7 @@ fn metadata(plan: &mut GgufPlan<'_>, sizes: &LlamaSizes, vocabulary: &Vocabulary
     }
     header.float("llama.attention.layer_norm_rms_epsilon", sizes.rms_norm_eps);
     header.float("llama.rope.freq_base", sizes.rope_theta);
-    header.text("tokenizer.ggml.model", "llama");
-    header.text("tokenizer.ggml.pre", "default");
-    header.text_array("tokenizer.ggml.tokens", &vocabulary.pieces);
-    header.float_array("tokenizer.ggml.scores", &vocabulary.scores);
-    header.int_array("tokenizer.ggml.token_type", &vocabulary.kinds);
-    for (key, id) in [("bos", vocabulary.bos), ("eos", vocabulary.eos), ("unknown", vocabulary.unk)] {
-        header.uint(&format!("tokenizer.ggml.{key}_token_id"), id as usize)?;
-    }
-    Ok(())
+    vocabulary.describe(header)
 }
 
 /// `weight += scale * b a`: `weight` `[rows, columns]`, `b` `[rows, rank]`, `a` `[rank, columns]`.
