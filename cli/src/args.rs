@@ -24,6 +24,10 @@ pub struct Arguments {
 pub enum Command {
     /// Say what the person in each clip feels
     Analyze(AnalyzeOptions),
+    /// Answer a whole list of clips and say how many answers are right
+    ///
+    /// Decoding is greedy and without a penalty, as in the published evaluation.
+    Evaluate(EvaluateOptions),
     /// Say what works on this machine and what is missing
     Doctor(DoctorOptions),
     /// Make a pack of the published Emotion-LLaMA checkpoints
@@ -111,6 +115,48 @@ pub struct ConvertArguments {
     /// The pack's directory; it must not exist
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateOptions {
+    /// The list: lines of name, number of frames, label, valence
+    #[arg(long, value_name = "FILE")]
+    pub annotations: PathBuf,
+    /// The folder with the clips, called by their names with any usual extension
+    #[arg(long, value_name = "DIR")]
+    pub media: PathBuf,
+    /// A pack's name, or its directory
+    #[arg(long, value_name = "NAME|DIR", default_value = DEFAULT_PACK)]
+    pub pack: String,
+    /// What is said: a table with the columns `name` and `sentence`; without it, speech recognition
+    #[arg(long, value_name = "FILE.csv")]
+    pub transcripts: Option<PathBuf>,
+    /// The folder with features that were extracted beforehand, in upstream's folders mae_340_UTT, maeV_399_UTT and HL-UTT, one
+    /// NAME.npy a clip (converted packs only)
+    #[arg(long, value_name = "DIR")]
+    pub features: Option<PathBuf>,
+    /// Which of the published model's prompts is written [default: eval] (converted packs only)
+    #[arg(long, value_enum)]
+    pub prompt_path: Option<PathName>,
+    /// The file that gets one answer a line; a run that was stopped goes on where it was. Without it, beside the list:
+    /// LIST.answers.jsonl
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub out: Option<PathBuf>,
+    /// The label words to choose from, separated by commas; without it, the pack's
+    #[arg(long, value_name = "a,b,c", value_delimiter = ',')]
+    pub labels: Option<Vec<String>>,
+    /// The frame to describe: `first` (as published), `peak` (the most expressive), `middle`, or seconds from the start
+    #[arg(long, value_name = "peak|first|middle|SECONDS", default_value = "first", value_parser = parse_frame)]
+    pub frame: FramePick,
+    /// Take only the first N clips of the list
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Leave clips that are missing or fail out of the figures; without it they count as wrong
+    #[arg(long)]
+    pub skip_missing: bool,
+    /// Print all figures as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

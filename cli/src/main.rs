@@ -5,6 +5,7 @@ mod args;
 mod card;
 mod convert;
 mod doctor;
+mod evaluate;
 mod pack;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Analyze(options) => analyze::run(&options),
         Command::Convert(options) => convert::run(&options),
+        Command::Evaluate(options) => evaluate::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Pack(command) => pack::run(&command),
     };
