@@ -14,6 +14,8 @@ use crate::kernels::{self, add, matmul, sgemm, Isa, View};
 
 /// Rows that one task of a row-wise operation takes.
 const ROWS_PER_TASK: usize = 16;
+/// Tokens of one product, which bounds the time between looks at the cancel token.
+const PRODUCT_ROWS: usize = 4096;
 /// Tokens whose feed-forward activations are held at once.
 const FEED_FORWARD_ROWS: usize = 2048;
 /// Query rows that one attention task takes; fixed, so that results do not depend on the number of threads.
@@ -45,11 +47,12 @@ impl Linear {
 
     /// `x` `[n, columns]` to `[n, rows]`.
     pub(super) fn forward(&self, isa: Isa, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
-        let rows = self.weight.rows();
-        let n = x.len() / self.weight.columns().max(1);
-        let mut out = vec![0f32; n * rows];
-        matmul(isa, x, n, [self.weight.weights()], [&mut out], cancel);
-        cancel.check()?;
+        let (rows, columns) = (self.weight.rows(), self.weight.columns());
+        let mut out = vec![0f32; x.len() / columns * rows];
+        for (x, out) in x.chunks(PRODUCT_ROWS * columns).zip(out.chunks_mut(PRODUCT_ROWS * rows)) {
+            matmul(isa, x, x.len() / columns, [self.weight.weights()], [out], cancel);
+            cancel.check()?;
+        }
         for_rows(&mut out, rows, |_, chunk| chunk.chunks_exact_mut(rows).for_each(|row| add(row, &self.bias)));
         Ok(out)
     }
