@@ -1,6 +1,6 @@
 //! What a pickle may ask to call, and what becomes of it. Nothing is called: the answer is built here as data.
 
-use super::pickle::{bad, Id, Machine, Node, Storage, TensorNode};
+use super::graph::{bad, Graph, Id, Node, Storage, TensorNode};
 use super::Dtype;
 use crate::error::{Error, Result};
 
@@ -86,84 +86,84 @@ fn refused(global: &str) -> Error {
 }
 
 /// REDUCE, NEWOBJ and their kin: `callable` on the tuple `args`.
-pub(super) fn call(machine: &mut Machine, callable: Id, args: Id) -> Result<Id> {
-    let Node::Global(name) = machine.node(callable) else {
+pub(super) fn call(graph: &mut Graph, callable: Id, args: Id) -> Result<Id> {
+    let Node::Global(name) = graph.node(callable) else {
         return Err(bad("calls what is not a class or function; refuse the file"));
     };
     let meaning = meaning(name).ok_or_else(|| refused(name))?;
-    let first = machine.tuple(args)?.first().copied();
+    let first = graph.tuple(args)?.first().copied();
     match meaning {
-        Meaning::Tensor => tensor(machine, args),
+        Meaning::Tensor => tensor(graph, args),
         Meaning::TensorOfType => {
-            let &[function, _type, arguments, ..] = machine.tuple(args)? else {
+            let &[function, _type, arguments, ..] = graph.tuple(args)? else {
                 return Err(bad("rebuilds a tensor without saying how"));
             };
-            match machine.node(function) {
-                Node::Global(name) if self::meaning(name) == Some(Meaning::Tensor) => tensor(machine, arguments),
+            match graph.node(function) {
+                Node::Global(name) if self::meaning(name) == Some(Meaning::Tensor) => tensor(graph, arguments),
                 Node::Global(name) => Err(refused(name)),
                 _ => Err(bad("rebuilds a tensor by what is not a function; refuse the file")),
             }
         }
         Meaning::Parameter => match first {
-            Some(id) if matches!(machine.node(id), Node::Tensor(_)) => Ok(id),
+            Some(id) if matches!(graph.node(id), Node::Tensor(_)) => Ok(id),
             _ => Err(bad("makes a parameter of what is not a tensor")),
         },
-        Meaning::First => first.map_or_else(|| machine.add(Node::None), Ok),
+        Meaning::First => first.map_or_else(|| graph.add(Node::None), Ok),
         Meaning::List => match first {
-            Some(id) if matches!(machine.node(id), Node::List(_)) => Ok(id),
-            _ => machine.add(Node::List(Vec::new())),
+            Some(id) if matches!(graph.node(id), Node::List(_)) => Ok(id),
+            _ => graph.add(Node::List(Vec::new())),
         },
-        Meaning::EmptyDict => machine.add(Node::Dict(Vec::new())),
-        Meaning::Dict => dict(machine, first),
-        Meaning::Encode => encode(machine, first),
+        Meaning::EmptyDict => graph.add(Node::Dict(Vec::new())),
+        Meaning::Dict => dict(graph, first),
+        Meaning::Encode => encode(graph, first),
         Meaning::Reconstruct => {
             let class = first.ok_or_else(|| bad("makes an object without a class"))?;
-            match machine.node(class) {
-                Node::Global(name) if self::meaning(name) == Some(Meaning::Opaque) => machine.made(class, args),
-                Node::Global(name) if self::meaning(name) == Some(Meaning::Dict) => dict(machine, None),
+            match graph.node(class) {
+                Node::Global(name) if self::meaning(name) == Some(Meaning::Opaque) => graph.made(class, args),
+                Node::Global(name) if self::meaning(name) == Some(Meaning::Dict) => dict(graph, None),
                 Node::Global(name) => Err(refused(name)),
                 _ => Err(bad("makes an object of what is not a class; refuse the file")),
             }
         }
-        Meaning::Opaque => machine.made(callable, args),
+        Meaning::Opaque => graph.made(callable, args),
     }
 }
 
 /// BUILD: sets `state` on `target`. Attributes of dictionaries (`_metadata` of a state dict) and tensors are not weights: ignored.
-pub(super) fn build(machine: &mut Machine, target: Id, state: Id) -> Result<()> {
-    match machine.node(target) {
+pub(super) fn build(graph: &mut Graph, target: Id, state: Id) -> Result<()> {
+    match graph.node(target) {
         Node::Dict(_) | Node::Tensor(_) => Ok(()),
         Node::Global(name) => Err(refused(name)),
-        _ => machine.set_state(target, state),
+        _ => graph.set_state(target, state),
     }
 }
 
 /// A persistent id: `("storage", class, key, location, length)`, in files before torch 1.6 with a view after it.
-pub(super) fn persistent(machine: &mut Machine, pid: Id) -> Result<Id> {
+pub(super) fn persistent(graph: &mut Graph, pid: Id) -> Result<Id> {
     let unknown = || bad("refers to something outside that is not a tensor's storage; refuse the file");
-    let Ok(&[tag, class, key, _location, length, ref view @ ..]) = machine.tuple(pid) else {
+    let Ok(&[tag, class, key, _location, length, ref view @ ..]) = graph.tuple(pid) else {
         return Err(unknown());
     };
     let (Node::Text(tag), Node::Global(class), Node::Int(length)) =
-        (machine.node(tag), machine.node(class), machine.node(length))
+        (graph.node(tag), graph.node(class), graph.node(length))
     else {
         return Err(unknown());
     };
     if tag != "storage" || view.len() > 1 {
         return Err(unknown());
     }
-    if view.first().is_some_and(|&view| !matches!(machine.node(view), Node::None)) {
+    if view.first().is_some_and(|&view| !matches!(graph.node(view), Node::None)) {
         return Err(bad("has a view of a storage as torch wrote it before 0.4; load it with torch and save it again"));
     }
     let dtype = storage_dtype(class)?;
     let length = u64::try_from(*length).map_err(|_| bad("has a storage of negative length"))?;
-    let key = match machine.node(key) {
+    let key = match graph.node(key) {
         Node::Text(key) => key.clone(),
         Node::Int(key) => key.to_string(),
         _ => return Err(unknown()),
     };
-    machine.charge(key.len())?;
-    machine.add(Node::Storage(Box::new(Storage { key, dtype, length })))
+    graph.charge(key.len())?;
+    graph.add(Node::Storage(Box::new(Storage { key, dtype, length })))
 }
 
 /// The dtype of a storage class; `UntypedStorage` counts bytes.
@@ -188,64 +188,64 @@ fn storage_dtype(class: &str) -> Result<Dtype> {
     })
 }
 
-fn tensor(machine: &mut Machine, args: Id) -> Result<Id> {
-    let &[storage, offset, shape, strides, ..] = machine.tuple(args)? else {
+fn tensor(graph: &mut Graph, args: Id) -> Result<Id> {
+    let &[storage, offset, shape, strides, ..] = graph.tuple(args)? else {
         return Err(bad("rebuilds a tensor with too few arguments"));
     };
-    if !matches!(machine.node(storage), Node::Storage(_)) {
+    if !matches!(graph.node(storage), Node::Storage(_)) {
         return Err(bad("rebuilds a tensor from what is not a storage"));
     }
-    let offset = extent(machine, offset)? as u64;
-    let (shape, strides) = (extents(machine, shape)?, extents(machine, strides)?);
+    let offset = extent(graph, offset)? as u64;
+    let (shape, strides) = (extents(graph, shape)?, extents(graph, strides)?);
     if shape.len() != strides.len() {
         return Err(bad(format!("has a tensor of {} axes with {} strides", shape.len(), strides.len())));
     }
-    machine.add(Node::Tensor(Box::new(TensorNode { storage, offset, shape, strides })))
+    graph.add(Node::Tensor(Box::new(TensorNode { storage, offset, shape, strides })))
 }
 
-fn extents(machine: &Machine, id: Id) -> Result<Vec<usize>> {
-    let items = machine.tuple(id)?;
+fn extents(graph: &Graph, id: Id) -> Result<Vec<usize>> {
+    let items = graph.tuple(id)?;
     if items.len() > MAX_RANK {
         return Err(bad(format!("has a tensor of {} axes; {MAX_RANK} at most are read", items.len())));
     }
-    items.iter().map(|&id| extent(machine, id)).collect()
+    items.iter().map(|&id| extent(graph, id)).collect()
 }
 
-fn extent(machine: &Machine, id: Id) -> Result<usize> {
-    match machine.node(id) {
+fn extent(graph: &Graph, id: Id) -> Result<usize> {
+    match graph.node(id) {
         Node::Int(value) => usize::try_from(*value).map_err(|_| bad(format!("has a tensor with the extent {value}"))),
         _ => Err(bad("has a tensor whose extents are not numbers")),
     }
 }
 
 /// A dictionary from nothing, from another one, or from a list of pairs (how Python 2 writes an `OrderedDict`).
-fn dict(machine: &mut Machine, content: Option<Id>) -> Result<Id> {
+fn dict(graph: &mut Graph, content: Option<Id>) -> Result<Id> {
     let Some(content) = content else {
-        return machine.add(Node::Dict(Vec::new()));
+        return graph.add(Node::Dict(Vec::new()));
     };
-    let items = match machine.node(content) {
+    let items = match graph.node(content) {
         Node::Dict(_) => return Ok(content),
         Node::List(items) => items,
         _ => return Err(bad("makes a dictionary of what is neither pairs nor a dictionary")),
     };
     let mut pairs = Vec::with_capacity(items.len());
     for &item in items {
-        match machine.node(item) {
+        match graph.node(item) {
             Node::List(pair) | Node::Tuple(pair) if pair.len() == 2 => pairs.push((pair[0], pair[1])),
             _ => return Err(bad("makes a dictionary of what is not pairs")),
         }
     }
-    machine.charge(pairs.len() * size_of::<(Id, Id)>())?;
-    machine.add(Node::Dict(pairs))
+    graph.charge(pairs.len() * size_of::<(Id, Id)>())?;
+    graph.add(Node::Dict(pairs))
 }
 
-fn encode(machine: &mut Machine, text: Option<Id>) -> Result<Id> {
-    let Some(Node::Text(text)) = text.map(|id| machine.node(id)) else {
+fn encode(graph: &mut Graph, text: Option<Id>) -> Result<Id> {
+    let Some(Node::Text(text)) = text.map(|id| graph.node(id)) else {
         return Err(bad("encodes what is not text"));
     };
     let cost = text.len();
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     let bytes = bytes.ok_or_else(|| bad("encodes text beyond latin-1"))?;
-    machine.charge(cost)?;
-    machine.add(Node::Bytes(bytes))
+    graph.charge(cost)?;
+    graph.add(Node::Bytes(bytes))
 }

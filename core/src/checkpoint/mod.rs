@@ -5,6 +5,7 @@
 //! data, anything else is refused by name. Nothing in a file is trusted; every length is held against the bytes that are there.
 
 mod globals;
+mod graph;
 mod input;
 mod object;
 mod pickle;

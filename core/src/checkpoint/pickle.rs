@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::io::BufRead;
 
 use super::globals;
+use super::graph::{bad, Graph, Id, Node, FALSE, NONE, TRUE};
 use super::input::Input;
-use super::Dtype;
-use crate::error::{Error, Result};
+
+use crate::error::Result;
 
 /// Values, memo entries, stack: no real checkpoint comes near.
 const MAX_NODES: usize = 1 << 22;
@@ -18,162 +19,37 @@ const MAX_NODES: usize = 1 << 22;
 const MAX_PICKLE: u64 = 128 << 20;
 /// The name of a global: module, dot, name.
 const MAX_GLOBAL: usize = 512;
-/// Bytes that may be copied or made for each byte read, beyond [`FREE_COST`].
-const COST_PER_BYTE: u64 = 64;
-const FREE_COST: u64 = 1 << 20;
-const MAX_COST: u64 = 1 << 30;
-
-/// A value's number in its [`Graph`].
-pub(super) type Id = u32;
-
-/// A part of a storage, as the pickle names it.
-#[derive(Debug, Clone)]
-pub(super) struct Storage {
-    pub key: String,
-    pub dtype: Dtype,
-    /// Values in the whole storage.
-    pub length: u64,
-}
-
-/// A tensor as the pickle describes it; not yet held against its storage.
-#[derive(Debug, Clone)]
-pub(super) struct TensorNode {
-    pub storage: Id,
-    pub offset: u64,
-    pub shape: Vec<usize>,
-    pub strides: Vec<usize>,
-}
-
-/// An object of a class that is kept as data.
-#[derive(Debug, Clone)]
-pub(super) struct Made {
-    /// Its class or the function that makes it.
-    pub global: Id,
-    /// The tuple of arguments.
-    pub args: Id,
-    /// What BUILD set.
-    pub state: Option<Id>,
-    /// What SETITEMS set, for subclasses of dictionaries.
-    pub items: Vec<(Id, Id)>,
-}
-
-/// One value.
-#[derive(Debug, Clone)]
-pub(super) enum Node {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-    List(Vec<Id>),
-    Tuple(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    /// A class or function by name; naming it is harmless.
-    Global(String),
-    Made(Box<Made>),
-    Storage(Box<Storage>),
-    Tensor(Box<TensorNode>),
-}
-
-/// What a pickle holds.
-#[derive(Debug)]
-pub(super) struct Graph {
-    pub nodes: Vec<Node>,
-    pub root: Id,
-    budget: Budget,
-}
-
-impl Graph {
-    pub fn node(&self, id: Id) -> &Node {
-        self.nodes.get(id as usize).unwrap_or(&Node::None)
-    }
-
-    /// Counts `cost` bytes against what a pickle of this size may make.
-    pub fn charge(&mut self, cost: usize) -> Result<()> {
-        self.budget.charge(cost)
-    }
-}
-
-/// Bounds what is made by what was read.
-#[derive(Debug, Default)]
-struct Budget {
-    read: u64,
-    spent: u64,
-}
-
-impl Budget {
-    fn charge(&mut self, cost: usize) -> Result<()> {
-        self.spent = self.spent.saturating_add(cost as u64);
-        if self.spent > self.read.saturating_mul(COST_PER_BYTE).saturating_add(FREE_COST).min(MAX_COST) {
-            return Err(bad("repeats shared values until they outgrow the file; refuse the file"));
-        }
-        Ok(())
-    }
-}
 
 /// Runs one pickle to its STOP.
 pub(super) fn load<R: BufRead>(input: &mut Input<R>) -> Result<Graph> {
     let start = input.position();
-    let mut machine = Machine {
-        nodes: vec![Node::None, Node::Bool(false), Node::Bool(true)],
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        budget: Budget::default(),
-    };
+    let mut machine = Machine { graph: Graph::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     loop {
-        machine.budget.read = input.position() - start;
+        let read = input.position() - start;
+        machine.graph.set_read(read);
         let opcode = input.byte()?;
         if opcode == b'.' {
             break;
         }
         machine.step(opcode, input).map_err(|e| e.context(format!("opcode 0x{opcode:02x}")))?;
-        if machine.budget.read > MAX_PICKLE || machine.nodes.len().max(machine.memo.len()) > MAX_NODES {
+        if read > MAX_PICKLE || machine.graph.nodes.len().max(machine.memo.len()) > MAX_NODES {
             return Err(bad("is larger than any checkpoint's; save the weights alone (`state_dict`) and try again"));
         }
     }
-    let root = machine.pop()?;
-    Ok(Graph { nodes: machine.nodes, root, budget: machine.budget })
+    machine.graph.root = machine.pop()?;
+    Ok(machine.graph)
 }
 
 /// The state of a run.
 #[derive(Debug)]
-pub(super) struct Machine {
-    nodes: Vec<Node>,
+struct Machine {
+    graph: Graph,
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
-    budget: Budget,
 }
 
-const NONE: Id = 0;
-const FALSE: Id = 1;
-const TRUE: Id = 2;
-
 impl Machine {
-    pub fn node(&self, id: Id) -> &Node {
-        self.nodes.get(id as usize).unwrap_or(&Node::None)
-    }
-
-    pub fn add(&mut self, node: Node) -> Result<Id> {
-        let id = Id::try_from(self.nodes.len()).map_err(|_| bad("has too many values"))?;
-        self.nodes.push(node);
-        Ok(id)
-    }
-
-    pub fn charge(&mut self, cost: usize) -> Result<()> {
-        self.budget.charge(cost)
-    }
-
-    /// The members of a tuple.
-    pub fn tuple(&self, id: Id) -> Result<&[Id]> {
-        match self.node(id) {
-            Node::Tuple(items) => Ok(items),
-            _ => Err(bad("has no tuple where one belongs")),
-        }
-    }
-
     fn step<R: BufRead>(&mut self, opcode: u8, input: &mut Input<R>) -> Result<()> {
         match opcode {
             0x80 => match input.byte()? {
@@ -293,25 +169,25 @@ impl Machine {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (Node::Text(module), Node::Text(name)) = (self.node(module), self.node(name)) else {
+                let (Node::Text(module), Node::Text(name)) = (self.graph.node(module), self.graph.node(name)) else {
                     return Err(bad("names a global by something that is not text"));
                 };
                 let (module, name) = (module.clone(), name.clone());
-                self.charge(module.len() + name.len())?;
+                self.graph.charge(module.len() + name.len())?;
                 let id = self.global(&module, &name)?;
                 self.push(id)
             }
             b'R' | 0x81 => {
                 let args = self.pop()?;
                 let callable = self.pop()?;
-                let id = globals::call(self, callable, args)?;
+                let id = globals::call(&mut self.graph, callable, args)?;
                 self.push(id)
             }
             0x92 => {
                 let _keywords = self.pop()?;
                 let args = self.pop()?;
                 let class = self.pop()?;
-                let id = globals::call(self, class, args)?;
+                let id = globals::call(&mut self.graph, class, args)?;
                 self.push(id)
             }
             b'o' => {
@@ -332,11 +208,11 @@ impl Machine {
             b'b' => {
                 let state = self.pop()?;
                 let target = self.top()?;
-                globals::build(self, target, state)
+                globals::build(&mut self.graph, target, state)
             }
             b'Q' => {
                 let pid = self.pop()?;
-                let id = globals::persistent(self, pid)?;
+                let id = globals::persistent(&mut self.graph, pid)?;
                 self.push(id)
             }
             b'P' => Err(bad("has a persistent id in text form, which torch does not write; save it with protocol 2")),
@@ -357,7 +233,7 @@ impl Machine {
     }
 
     fn push_node(&mut self, node: Node) -> Result<()> {
-        let id = self.add(node)?;
+        let id = self.graph.add(node)?;
         self.push(id)
     }
 
@@ -370,9 +246,9 @@ impl Machine {
         if bytes.len() > 8 {
             // Beyond 64 bits: kept as its little-endian bytes.
             let global = self.global("builtins", "int")?;
-            let value = self.add(Node::Bytes(bytes))?;
-            let args = self.add(Node::Tuple(vec![value]))?;
-            let id = self.made(global, args)?;
+            let value = self.graph.add(Node::Bytes(bytes))?;
+            let args = self.graph.add(Node::Tuple(vec![value]))?;
+            let id = self.graph.made(global, args)?;
             return self.push(id);
         }
         let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
@@ -413,7 +289,7 @@ impl Machine {
 
     fn extend_list(&mut self, more: Vec<Id>) -> Result<()> {
         let target = self.top()? as usize;
-        match self.nodes.get_mut(target) {
+        match self.graph.nodes.get_mut(target) {
             Some(Node::List(items)) => items.extend(more),
             _ => return Err(bad("appends to what is not a list")),
         }
@@ -422,7 +298,7 @@ impl Machine {
 
     fn extend_dict(&mut self, more: Vec<(Id, Id)>) -> Result<()> {
         let target = self.top()? as usize;
-        match self.nodes.get_mut(target) {
+        match self.graph.nodes.get_mut(target) {
             Some(Node::Dict(items)) => items.extend(more),
             Some(Node::Made(made)) => made.items.extend(more),
             _ => return Err(bad("sets an item of what is not a dictionary")),
@@ -431,8 +307,8 @@ impl Machine {
     }
 
     fn instance(&mut self, class: Id, args: Vec<Id>) -> Result<()> {
-        let args = self.add(Node::Tuple(args))?;
-        let id = globals::call(self, class, args)?;
+        let args = self.graph.add(Node::Tuple(args))?;
+        let id = globals::call(&mut self.graph, class, args)?;
         self.push(id)
     }
 
@@ -440,29 +316,8 @@ impl Machine {
         if module.len() + name.len() >= MAX_GLOBAL {
             return Err(bad("names a global of more than 512 bytes; refuse the file"));
         }
-        self.add(Node::Global(format!("{module}.{name}")))
+        self.graph.add(Node::Global(format!("{module}.{name}")))
     }
-
-    /// Sets the state of an object that was made before.
-    pub fn set_state(&mut self, target: Id, value: Id) -> Result<()> {
-        match self.nodes.get_mut(target as usize) {
-            Some(Node::Made(made)) => {
-                made.state = Some(value);
-                Ok(())
-            }
-            _ => Err(bad("sets the state of what is not an object")),
-        }
-    }
-
-    /// An object of a class that is kept as data.
-    pub fn made(&mut self, global: Id, args: Id) -> Result<Id> {
-        self.add(Node::Made(Box::new(Made { global, args, state: None, items: Vec::new() })))
-    }
-}
-
-/// An error about the pickle itself.
-pub(super) fn bad(message: impl std::fmt::Display) -> Error {
-    Error::pack(format!("the pickle {message}"))
 }
 
 fn pairs(items: Vec<Id>) -> Result<Vec<(Id, Id)>> {

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 
+use super::graph::{bad, Graph, Node, Storage};
 use super::input::{cut_short, read_at, unreadable, Input};
-use super::pickle::{self, bad, Graph, Node, Storage};
+use super::pickle;
 use super::tree::{unfold, Tensors};
 use super::zip::Archive;
 use super::{Dtype, Object};

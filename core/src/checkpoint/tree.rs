@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use indexmap::IndexMap;
 
-use super::pickle::{bad, Graph, Id, Made, Node, Storage, TensorNode};
+use super::graph::{bad, Graph, Id, Made, Node, Storage, TensorNode};
 use super::{Object, TensorEntry};
 use crate::error::{Error, Result};
 

@@ -62,7 +62,7 @@ impl MappedFile {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
-                Error::not_found(format!("no language model file at {}; check the pack's path", path.display()))
+                Error::not_found(format!("there is no file {}; check the pack", path.display()))
             }
             _ => Error::pack(format!("cannot open {}: {e}", path.display())),
         })?;

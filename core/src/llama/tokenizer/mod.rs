@@ -10,6 +10,7 @@ mod sentencepiece;
 mod sentencepiece_model;
 mod tokenizer_json;
 mod vocabulary;
+mod vocabulary_files;
 
 use std::cmp::Reverse;
 
