@@ -94,7 +94,7 @@ pub fn print(analysis: &Analysis) -> io::Result<()> {
     }
     let t = &analysis.timings_ms;
     let parts = format!(
-        "decode {:.0} · face {:.0} · voice {:.0} · prompt {:.0} · answer {:.0} ms",
+        "decode {:.0} · face {:.0} · encode {:.0} · prompt {:.0} · answer {:.0} ms",
         t.decode, t.preprocess, t.encode, t.prefill, t.generate
     );
     row(&mut out, "time", &format!("{:.2} s ({parts})", t.total / 1e3))?;
