@@ -59,8 +59,8 @@ impl<'a> Lora<'a> {
         for (key, pair) in halves {
             let [Some(a), Some(b)] = pair else {
                 return Err(Error::invalid_argument(format!(
-                    "{place}: the LoRA of layer {} has only one of its two matrices; the file is cut short",
-                    key.0
+                    "{place}: the LoRA of {}_proj in layer {} has only one of its two matrices; the file is cut short",
+                    key.1, key.0
                 )));
             };
             let found = shape(source, &a)?.first().copied().unwrap_or(0);
@@ -73,6 +73,15 @@ impl<'a> Lora<'a> {
         let Some(rank) = rank.filter(|&rank| rank > 0) else {
             return Err(Error::invalid_argument(format!("{place}: holds no LoRA")));
         };
+        let every =
+            (0..llama.num_hidden_layers).flat_map(|layer| ["q", "v"].map(|projection| (layer, projection.to_owned())));
+        if let Some((layer, projection)) = every.into_iter().find(|key| !names.contains_key(key)) {
+            return Err(Error::invalid_argument(format!(
+                "{place}: has no LoRA of {projection}_proj in layer {layer} of {}; the file is cut short or belongs to another language \
+                 model",
+                llama.num_hidden_layers
+            )));
+        }
         let said = saved.uint("lora_r").or(sizes.lora.r);
         if said.is_some_and(|said| said != rank) {
             return Err(Error::invalid_argument(format!(

@@ -116,13 +116,13 @@ pub(super) fn trained_with_reasons(checkpoint: &StateDict) -> bool {
     !name.starts_with("checkpoint_best")
 }
 
-/// Every text in `object`, keys left out.
-fn collect<'a>(object: &'a Object, texts: &mut Vec<&'a str>, depth: usize) {
+/// Every text in `object`, keys left out, dashes as underscores.
+fn collect(object: &Object, texts: &mut Vec<String>, depth: usize) {
     if depth > 32 {
         return;
     }
     match object {
-        Object::Text(text) => texts.push(text),
+        Object::Text(text) => texts.push(text.replace('-', "_")),
         Object::List(items) => items.iter().for_each(|item| collect(item, texts, depth + 1)),
         Object::Dict(pairs) => pairs.iter().for_each(|(_, value)| collect(value, texts, depth + 1)),
         Object::Other(_, state) => collect(state, texts, depth + 1),

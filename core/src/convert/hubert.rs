@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::plan::{GgufPlan, Quantization};
-use super::source::{expect, layers, TensorSource};
+use super::sizes::{check_extents, folder_config};
+use super::source::{check_layers, expect, TensorSource};
 use crate::error::{Error, Result};
 use crate::kernels::WeightType;
 
@@ -51,17 +52,9 @@ impl HubertSizes {
     /// # Errors
     /// `not_found` or `invalid_argument` naming the file and what it is instead.
     pub(super) fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("config.json");
-        let text = std::fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::not_found(format!(
-                "{}: there is no such file; --hubert wants the Hugging Face folder chinese-hubert-large",
-                path.display()
-            )),
-            _ => Error::invalid_argument(format!("{}: cannot be read: {error}", path.display())),
-        })?;
+        let wants = "--hubert wants the Hugging Face folder chinese-hubert-large";
+        let (path, sizes): (_, Self) = folder_config(dir, "HuBERT", wants)?;
         let bad = |what: String| Error::invalid_argument(format!("{}: {what}", path.display()));
-        let sizes: Self =
-            serde_json::from_slice(&text).map_err(|error| bad(format!("is not a HuBERT's configuration: {error}")))?;
         if sizes.model_type != "hubert" {
             return Err(bad(format!("is a {:?} model, a \"hubert\" is needed", sizes.model_type)));
         }
@@ -81,8 +74,20 @@ impl HubertSizes {
         {
             return Err(bad("conv_dim, conv_kernel and conv_stride do not describe one stack of convolutions".into()));
         }
-        if !sizes.hidden_size.is_multiple_of(sizes.num_attention_heads.max(1))
-            || !sizes.hidden_size.is_multiple_of(sizes.num_conv_pos_embedding_groups.max(1))
+        let one_each = [
+            ("hidden_size", sizes.hidden_size),
+            ("num_hidden_layers", sizes.num_hidden_layers),
+            ("num_attention_heads", sizes.num_attention_heads),
+            ("intermediate_size", sizes.intermediate_size),
+            ("num_conv_pos_embeddings", sizes.num_conv_pos_embeddings),
+            ("num_conv_pos_embedding_groups", sizes.num_conv_pos_embedding_groups),
+        ];
+        let many =
+            [("conv_dim", &sizes.conv_dim), ("conv_kernel", &sizes.conv_kernel), ("conv_stride", &sizes.conv_stride)];
+        let many = many.iter().flat_map(|(name, values)| values.iter().map(|&value| (*name, value)));
+        check_extents(&path, &one_each.into_iter().chain(many).collect::<Vec<_>>())?;
+        if !sizes.hidden_size.is_multiple_of(sizes.num_attention_heads)
+            || !sizes.hidden_size.is_multiple_of(sizes.num_conv_pos_embedding_groups)
         {
             return Err(bad("heads or groups do not divide the width".into()));
         }
@@ -98,14 +103,7 @@ pub(super) fn plan<'a>(
 ) -> Result<GgufPlan<'a>> {
     let (width, mlp) = (sizes.hidden_size, sizes.intermediate_size);
     let conv = sizes.conv_dim.first().copied().unwrap_or(0);
-    let found = layers(source, "encoder.layers.");
-    if found < sizes.num_hidden_layers {
-        return Err(Error::invalid_argument(format!(
-            "{}: has {found} whole layers, its configuration says {}; fetch it again",
-            source.place(),
-            sizes.num_hidden_layers
-        )));
-    }
+    check_layers(source, "encoder.layers.", sizes.num_hidden_layers)?;
     let mut plan = GgufPlan::new("emotion-llama-hubert");
     metadata(&mut plan, sizes)?;
     let mut input = 1;

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::adapter::Lora;
 use super::plan::{GgufPlan, Quantization};
-use super::source::{expect, layers, TensorSource};
+use super::sizes::{check_extents, folder_config};
+use super::source::{check_layers, expect, shape, TensorSource};
 use crate::error::{Error, Result};
 use crate::kernels::{sgemm, View, WeightType};
 use crate::llama::{interleave_heads, Vocabulary};
@@ -28,9 +29,19 @@ pub(super) struct LlamaSizes {
     pub(super) rope_theta: f32,
     #[serde(default)]
     pub(super) rope_scaling: Option<serde_json::Value>,
+    /// Whether the output matrix is the embedding.
     #[serde(default)]
-    pub(super) model_type: String,
+    pub(super) tie_word_embeddings: bool,
 }
+
+/// Which model a `config.json` describes.
+#[derive(Debug, Deserialize)]
+struct ModelType {
+    #[serde(default)]
+    model_type: String,
+}
+
+const WANTS: &str = "--llama wants the Hugging Face folder of LLaMA-2-7b-chat";
 
 fn default_positions() -> usize {
     2048
@@ -50,25 +61,28 @@ impl LlamaSizes {
     /// # Errors
     /// `not_found` or `invalid_argument` naming the file and what is wrong.
     pub(super) fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("config.json");
-        let text = std::fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::not_found(format!(
-                "{}: there is no such file; --llama wants a Hugging Face folder of LLaMA-2-7b-chat",
-                path.display()
-            )),
-            _ => Error::invalid_argument(format!("{}: cannot be read: {error}", path.display())),
-        })?;
+        let (path, kind): (_, ModelType) = folder_config(dir, "LLaMA", WANTS)?;
         let bad = |what: String| Error::invalid_argument(format!("{}: {what}", path.display()));
-        let sizes: Self =
-            serde_json::from_slice(&text).map_err(|error| bad(format!("is not a LLaMA's configuration: {error}")))?;
-        if sizes.model_type != "llama" {
-            return Err(bad(format!("is a {:?} model; Emotion-LLaMA is built on \"llama\"", sizes.model_type)));
+        if kind.model_type != "llama" {
+            return Err(bad(format!("is a {:?} model; Emotion-LLaMA is built on \"llama\"", kind.model_type)));
         }
+        let (_, sizes): (_, Self) = folder_config(dir, "LLaMA", WANTS)?;
         if sizes.rope_scaling.as_ref().is_some_and(|scaling| !scaling.is_null()) {
             return Err(bad("has rotary scaling, which LLaMA-2 has not and this library does not support".into()));
         }
         let heads = sizes.num_attention_heads;
-        if heads == 0 || !sizes.hidden_size.is_multiple_of(heads) || !heads.is_multiple_of(sizes.kv_heads().max(1)) {
+        check_extents(
+            &path,
+            &[
+                ("hidden_size", sizes.hidden_size),
+                ("intermediate_size", sizes.intermediate_size),
+                ("num_hidden_layers", sizes.num_hidden_layers),
+                ("num_attention_heads", heads),
+                ("num_key_value_heads", sizes.kv_heads()),
+                ("head_dim", sizes.head()),
+            ],
+        )?;
+        if !sizes.hidden_size.is_multiple_of(heads) || !heads.is_multiple_of(sizes.kv_heads()) {
             return Err(bad(format!(
                 "{heads} heads and {} key heads do not fit a width of {}",
                 sizes.kv_heads(),
@@ -100,12 +114,12 @@ pub(super) fn plan<'a>(
     let (hidden, wide, head) = (sizes.hidden_size, sizes.intermediate_size, sizes.head());
     let (q, kv) = (sizes.num_attention_heads * head, sizes.kv_heads() * head);
     let vocab = vocabulary.pieces.len();
-    let found = layers(source, "model.layers.");
-    if found < sizes.num_hidden_layers {
+    check_layers(source, "model.layers.", sizes.num_hidden_layers)?;
+    let rows = shape(source, "model.embed_tokens.weight")?.first().copied().unwrap_or(0);
+    if rows != vocab {
         return Err(Error::invalid_argument(format!(
-            "{}: has {found} whole layers, its configuration says {}; fetch it again",
-            source.place(),
-            sizes.num_hidden_layers
+            "{}: its tokenizer has {vocab} tokens, its embedding {rows}; the files do not belong together",
+            source.place()
         )));
     }
     let mut plan = GgufPlan::new("llama");
@@ -146,7 +160,7 @@ pub(super) fn plan<'a>(
         }
     }
     plan.copy(source, "model.norm.weight", "output_norm.weight", &[hidden], WeightType::F32)?;
-    if source.shape("lm_head.weight").is_some() {
+    if source.shape("lm_head.weight").is_some() || !sizes.tie_word_embeddings {
         plan.copy(source, "lm_head.weight", "output.weight", &[vocab, hidden], embedding)?;
     }
     Ok(plan)

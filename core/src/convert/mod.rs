@@ -100,6 +100,16 @@ pub fn convert(
     let hubert = StateDict::open(&options.hubert, &["hubert."])?;
     let mae = options.mae.as_deref().map(|path| StateDict::open(path, &[])).transpose()?;
     let videomae = options.videomae.as_deref().map(|path| StateDict::open(path, &["videomae."])).transpose()?;
+    require(&llama, Kind::Llama, "--llama", "the Hugging Face folder of LLaMA-2-7b-chat")?;
+    require(&checkpoint, Kind::EmotionLlama, "--checkpoint", "Emotion-LLaMA's own checkpoint (Emotion_LLaMA.pth)")?;
+    require(&eva, Kind::Eva, "--eva", "eva_vit_g.pth")?;
+    require(&hubert, Kind::Hubert, "--hubert", "the Hugging Face folder of chinese-hubert-large")?;
+    if let Some(source) = &mae {
+        require(source, Kind::Mae, "--mae", "a checkpoint of the MAE encoder")?;
+    }
+    if let Some(source) = &videomae {
+        require(source, Kind::VideoMae, "--videomae", "a checkpoint of VideoMAE")?;
+    }
     let reasons = trained_with_reasons(&checkpoint);
     if !reasons {
         progress(Progress::Note(
@@ -107,10 +117,7 @@ pub fn convert(
         ));
     }
     let parts = Parts {
-        llama_sizes: {
-            require(&llama, Kind::Llama, "--llama", "the Hugging Face folder of LLaMA-2-7b-chat")?;
-            LlamaSizes::read(&options.llama)?
-        },
+        llama_sizes: LlamaSizes::read(&options.llama)?,
         vocabulary: Vocabulary::open(&options.llama)?,
         hubert_sizes: HubertSizes::read(&options.hubert)?,
         llama: &llama,
@@ -177,7 +184,8 @@ struct Parts<'a> {
     licence: String,
 }
 
-/// Plans every file, which checks that they belong together, and then writes them.
+/// Plans every file, which checks that they belong together, and then writes them. `identity` stands for everything that decides what
+/// is written, but for the files' headers.
 fn write(
     parts: &Parts<'_>,
     out: &Path,
@@ -186,20 +194,6 @@ fn write(
     cancel: &CancelToken,
 ) -> Result<PathBuf> {
     let quantization = parts.quantization;
-    require(
-        parts.checkpoint,
-        Kind::EmotionLlama,
-        "--checkpoint",
-        "Emotion-LLaMA's own checkpoint (Emotion_LLaMA.pth)",
-    )?;
-    require(parts.eva, Kind::Eva, "--eva", "eva_vit_g.pth")?;
-    require(parts.hubert, Kind::Hubert, "--hubert", "the Hugging Face folder of chinese-hubert-large")?;
-    if let Some(source) = parts.mae {
-        require(source, Kind::Mae, "--mae", "a checkpoint of the MAE encoder")?;
-    }
-    if let Some(source) = parts.videomae {
-        require(source, Kind::VideoMae, "--videomae", "a checkpoint of VideoMAE")?;
-    }
     let lora = Lora::find(parts.checkpoint, &parts.sizes, &parts.saved, &parts.llama_sizes)?;
     let llama = llama::plan(
         parts.llama,
@@ -223,7 +217,16 @@ fn write(
     let adapter = || adapter::pack(parts.checkpoint, (!parts.merge_lora).then_some(&lora));
     adapter::check(parts.checkpoint, widths)?;
 
-    let mut writer = PackWriter::begin(out, identity, progress, cancel)?;
+    // The headers hold every size, name and token, from whichever file they came.
+    let mut hasher = Sha256::new_with_prefix(identity);
+    let encoders = [mae.as_ref(), videomae.as_ref()].into_iter().flatten().map(|encoder| &encoder.plan);
+    for plan in [&llama, &hubert, &eva.plan].into_iter().chain(encoders) {
+        hasher.update(plan.header.encode());
+    }
+    hasher.update(format!("{} {}", lora.rank, lora.alpha));
+    let identity = crate::pack::hex(&hasher.finalize());
+
+    let mut writer = PackWriter::begin(out, &identity, progress, cancel)?;
     for encoder in [Some(&eva), mae.as_ref(), videomae.as_ref()].into_iter().flatten() {
         if let Some(first) = encoder.unknown.first() {
             let count = encoder.unknown.len();

@@ -2,8 +2,9 @@
 //!
 //! They come from `--config`, from a `model_config.json` beside the checkpoint, or else are those of the published models.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -72,6 +73,46 @@ impl Sizes {
     }
 }
 
+/// Largest extent in a configuration. Products of a few stay far from what a `usize` holds.
+const MAX_EXTENT: usize = 1 << 18;
+
+/// Reads `config.json` of the Hugging Face folder `dir`, and gives its path too. `model` says what it describes, `wants` which option
+/// wants which folder.
+///
+/// # Errors
+/// `not_found` or `invalid_argument` naming the file.
+pub(super) fn folder_config<T: DeserializeOwned>(dir: &Path, model: &str, wants: &str) -> Result<(PathBuf, T)> {
+    if dir.is_file() {
+        return Err(Error::invalid_argument(format!(
+            "{}: is a single file; {wants}, with its config.json",
+            dir.display()
+        )));
+    }
+    let path = dir.join("config.json");
+    let text = std::fs::read(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(format!("{}: there is no such file; {wants}", path.display())),
+        _ => Error::invalid_argument(format!("{}: cannot be read: {error}", path.display())),
+    })?;
+    let config = serde_json::from_slice(&text).map_err(|error| {
+        Error::invalid_argument(format!("{}: is not a {model}'s configuration: {error}", path.display()))
+    })?;
+    Ok((path, config))
+}
+
+/// Checks that `extents` of the configuration at `path` are from 1 to [`MAX_EXTENT`].
+///
+/// # Errors
+/// `invalid_argument` naming the file and the first that is not.
+pub(super) fn check_extents(path: &Path, extents: &[(&str, usize)]) -> Result<()> {
+    match extents.iter().find(|(_, value)| !(1..=MAX_EXTENT).contains(value)) {
+        Some((name, value)) => Err(Error::invalid_argument(format!(
+            "{}: {name} is {value}; it must be from 1 to {MAX_EXTENT}",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Heads and depth of the published vision transformers, by width.
 struct Published {
     width: usize,
@@ -111,8 +152,10 @@ impl VitSizes {
         };
         let heads = self.num_heads.or(known.map(|p| p.heads)).ok_or_else(|| missing("num_heads"))?;
         let depth = self.depth.or(known.map(|p| p.depth)).unwrap_or(in_file);
-        if heads == 0 || !width.is_multiple_of(heads) {
-            return Err(Error::invalid_argument(format!("{place}: {heads} heads do not divide a width of {width}")));
+        if width == 0 || heads == 0 || !width.is_multiple_of(heads) {
+            return Err(Error::invalid_argument(format!(
+                "{place}: {heads} heads do not divide a width of {width}; correct {name}.num_heads in the configuration"
+            )));
         }
         if depth == 0 || depth > in_file {
             return Err(Error::invalid_argument(format!(

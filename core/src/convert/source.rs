@@ -39,9 +39,11 @@ impl StateDict {
                 .filter(|name| !BESIDE.iter().any(|beside| name.starts_with(beside)))
                 .filter_map(|name| name.strip_prefix(prefix.as_str()))
                 .collect();
-            let wrapper = CONTAINERS.iter().chain(outer).find(|wrapper| {
-                !rest.is_empty() && rest.iter().all(|name| name.starts_with(**wrapper)) && !is_language_model(&rest)
-            });
+            let all = |wrapper: &&&str| rest.iter().all(|name| name.starts_with(**wrapper));
+            // A wrapper class may have a head beside the model.
+            let some = |wrapper: &&&str| rest.iter().any(|name| name.starts_with(**wrapper));
+            let wrapper = CONTAINERS.iter().find(all).or_else(|| outer.iter().find(some));
+            let wrapper = wrapper.filter(|_| !rest.is_empty() && !is_language_model(&rest));
             match wrapper {
                 Some(wrapper) => prefix.push_str(wrapper),
                 None => break,
@@ -110,6 +112,25 @@ pub(super) fn expect(source: &dyn TensorSource, name: &str, wanted: &[usize]) ->
         "{}: tensor {name:?} is {found:?}, expected {wanted:?}; the files do not belong together",
         source.place()
     )))
+}
+
+/// Checks that there are as many layers as the configuration says.
+///
+/// # Errors
+/// `invalid_argument` naming file and both counts.
+pub(super) fn check_layers(source: &dyn TensorSource, prefix: &str, wanted: usize) -> Result<()> {
+    let found = layers(source, prefix);
+    if found == wanted {
+        return Ok(());
+    }
+    let place = source.place();
+    Err(Error::invalid_argument(if found < wanted {
+        format!(
+            "{place}: has {found} whole layers, its configuration says {wanted}; the file is cut short, fetch it again"
+        )
+    } else {
+        format!("{place}: has {found} layers, its configuration says {wanted}; the files do not belong together")
+    }))
 }
 
 /// How many layers there are: the names `PREFIX N …` count from 0 without a gap.

@@ -86,7 +86,7 @@ pub fn synthesize(
             rms_norm_eps: 1e-5,
             rope_theta: 10_000.0,
             rope_scaling: None,
-            model_type: "llama".into(),
+            tie_word_embeddings: false,
         },
         vocabulary: vocabulary(),
         eva: &eva,

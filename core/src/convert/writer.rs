@@ -18,8 +18,10 @@ use crate::kernels;
 use crate::pack::{sha256_of, FileEntry, Manifest, MANIFEST_FILE};
 
 const JOURNAL: &str = "journal.json";
-/// So many bytes are written between two entries of the journal.
+/// So many bytes are written between two entries of the journal, so that little is lost with the power.
 const JOURNAL_BYTES: usize = 256 << 20;
+/// Values that are packed between two looks at the cancel token. Blocks of every format divide it.
+const PACK_VALUES: usize = 1 << 22;
 
 /// How far a conversion is.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -72,18 +74,21 @@ impl<'a> PackWriter<'a> {
         let journal =
             fs::read(partial.join(JOURNAL)).ok().and_then(|text| serde_json::from_slice::<Journal>(&text).ok());
         let journal = match journal.filter(|journal| journal.plan == plan) {
-            Some(journal) => journal,
+            Some(mut journal) => {
+                let length = |name: &str| fs::metadata(partial.join(name)).map(|file| file.len()).ok();
+                journal.files.retain(|name, entry| length(name) == Some(entry.bytes));
+                journal
+            }
             None => {
-                match fs::remove_dir_all(&partial) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(unwritable(&partial, &error))
-                    }
-                    _ => {}
-                }
+                remove_partial(&partial)?;
                 Journal { plan: plan.to_owned(), ..Journal::default() }
             }
         };
         fs::create_dir_all(&partial).map_err(|error| unwritable(&partial, &error))?;
+        match fs::remove_file(partial.join(MANIFEST_FILE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unwritable(&partial, &error)),
+            _ => {}
+        }
         let writer = Self { out: out.to_owned(), partial, journal, progress, cancel };
         writer.save_journal()?;
         Ok(writer)
@@ -94,7 +99,7 @@ impl<'a> PackWriter<'a> {
         (self.progress)(Progress::Note(note));
     }
 
-    /// Writes the tensors of `plan` that are not there yet.
+    /// Writes the tensors of `plan` that are not there yet. What is there when this fails is not written again next time.
     ///
     /// # Errors
     /// What reading a tensor says; `invalid_argument` if the disk refuses; `cancelled`.
@@ -120,14 +125,34 @@ impl<'a> PackWriter<'a> {
         let first = if resumed { done } else { 0 };
         let total = plan.header.data_bytes() as u64;
         (self.progress)(Progress::File { name, bytes: total });
+        let mut written = first;
+        let mut outcome = self.tensors(name, plan, &mut file, &mut written);
+        if outcome.is_ok() {
+            (self.progress)(Progress::Bytes(total));
+            outcome = self.finish_file(name, provenance);
+        }
+        if outcome.is_err() && file.sync_data().is_ok() {
+            self.journal.tensors.insert(name.to_owned(), written);
+            let _ = self.save_journal();
+        }
+        outcome
+    }
+
+    /// Writes the tensors of `plan` from number `written` on to the end of `file`, and counts them.
+    fn tensors(&mut self, name: &str, plan: &GgufPlan<'_>, file: &mut File, written: &mut usize) -> Result<()> {
+        let path = self.partial.join(name);
+        let failed = |error: std::io::Error| unwritable(&path, &error);
         let mut packed = Vec::new();
         let mut since = 0;
-        for (i, (tensor, read)) in tensors.iter().zip(&plan.reads).enumerate().skip(first) {
+        for (tensor, read) in plan.header.tensors().iter().zip(&plan.reads).skip(*written) {
             self.cancel.check()?;
             (self.progress)(Progress::Bytes(tensor.offset as u64));
             packed.clear();
-            kernels::pack(tensor.kind, &read()?, &mut packed)
-                .map_err(|error| error.context(format!("tensor {:?} of {name}", tensor.name)))?;
+            for values in read()?.chunks(PACK_VALUES) {
+                self.cancel.check()?;
+                kernels::pack(tensor.kind, values, &mut packed)
+                    .map_err(|error| error.context(format!("tensor {:?} of {name}", tensor.name)))?;
+            }
             if packed.len() != tensor.bytes {
                 return Err(Error::internal(format!(
                     "tensor {:?} of {name} has not the length that was planned",
@@ -135,19 +160,17 @@ impl<'a> PackWriter<'a> {
                 )));
             }
             packed.resize(tensor.padded(), 0);
-            file.write_all(&packed).map_err(|error| failed(&error))?;
+            file.write_all(&packed).map_err(failed)?;
+            *written += 1;
             since += packed.len();
             if since >= JOURNAL_BYTES {
-                file.sync_data().map_err(|error| failed(&error))?;
-                self.journal.tensors.insert(name.to_owned(), i + 1);
+                file.sync_data().map_err(failed)?;
+                self.journal.tensors.insert(name.to_owned(), *written);
                 self.save_journal()?;
                 since = 0;
             }
         }
-        file.sync_data().map_err(|error| failed(&error))?;
-        (self.progress)(Progress::Bytes(total));
-        drop(file);
-        self.finish_file(name, provenance)
+        file.sync_data().map_err(failed)
     }
 
     /// Writes a whole file.
@@ -198,7 +221,7 @@ impl<'a> PackWriter<'a> {
         let path = self.partial.join(name);
         let failed = |error: std::io::Error| unwritable(&path, &error);
         let bytes = fs::metadata(&path).map_err(failed)?.len();
-        let sha256 = sha256_of(&path).map_err(failed)?;
+        let sha256 = sha256_of(&path, self.cancel)?;
         let Provenance { licence, source } = provenance;
         self.journal.files.insert(name.to_owned(), FileEntry { bytes, sha256, licence, source });
         self.journal.tensors.shift_remove(name);
@@ -211,6 +234,24 @@ impl<'a> PackWriter<'a> {
         let text = serde_json::to_vec(&self.journal).map_err(|error| Error::internal(error.to_string()))?;
         fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path)).map_err(|error| unwritable(&path, &error))
     }
+}
+
+/// Removes what another conversion left, and nothing else that happens to have the name.
+fn remove_partial(partial: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| unwritable(partial, &error);
+    let entries = match fs::read_dir(partial) {
+        Ok(entries) => entries.collect::<std::io::Result<Vec<_>>>().map_err(failed)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    let ours = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(JOURNAL);
+    if !entries.is_empty() && !entries.iter().any(ours) {
+        return Err(Error::invalid_argument(format!(
+            "{}: is there and was not left by a conversion; name another --out or remove it",
+            partial.display()
+        )));
+    }
+    fs::remove_dir_all(partial).map_err(failed)
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Error {

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
 pub use manifest::{
     CueSpec, FeatureSpec, FileEntry, LlmSpec, Manifest, ModelSpec, PromptSpec, PublishedSpec, TaskPrompt,
     FORMAT_VERSION,
@@ -105,8 +106,7 @@ impl Pack {
 
     fn verify_file(&self, name: &str, entry: &FileEntry) -> Result<()> {
         let path = self.path(name);
-        let sum = sha256_of(&path)
-            .map_err(|error| Error::new(ErrorKind::PackInvalid, format!("{}: {error}", path.display())))?;
+        let sum = sha256_of(&path, &CancelToken::new())?;
         if sum == entry.sha256 {
             return Ok(());
         }
@@ -118,12 +118,18 @@ impl Pack {
     }
 }
 
-pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
+/// SHA-256 of the file at `path`.
+///
+/// # Errors
+/// `pack_invalid` naming the file if it cannot be read; `cancelled`.
+pub(crate) fn sha256_of(path: &Path, cancel: &CancelToken) -> Result<String> {
+    let unreadable = |error: std::io::Error| Error::pack(format!("{}: {error}", path.display()));
+    let mut file = File::open(path).map_err(unreadable)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let count = file.read(&mut buffer)?;
+        cancel.check()?;
+        let count = file.read(&mut buffer).map_err(unreadable)?;
         if count == 0 {
             return Ok(hex(&hasher.finalize()));
         }
