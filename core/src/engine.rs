@@ -107,7 +107,7 @@ impl Engine {
         cancel: &CancelToken,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<(Observation, f64)> {
-        request.question.validate()?;
+        self.0.responder.check(&request.question, &request.features)?;
         if let Transcript::Text(text) = &request.transcript {
             check_text("transcript", Some(text))?;
         }

@@ -96,7 +96,7 @@ impl<'a> Lora<'a> {
     /// Adds the product of layer `layer` and `projection` to its weight, if it is adapted.
     pub(super) fn add(&self, layer: usize, projection: &str, weight: &mut [f32]) -> Result<()> {
         let Some([a, b]) = self.names.get(&(layer, projection.to_owned())) else { return Ok(()) };
-        let (a, b) = (self.source.read(a)?, self.source.read(b)?);
+        let (a, b) = (read_finite(self.source, a)?, read_finite(self.source, b)?);
         add_product(weight, &b, &a, self.rank, self.alpha / self.rank as f32);
         Ok(())
     }
@@ -187,13 +187,7 @@ pub(super) fn check(source: &dyn TensorSource, widths: Widths) -> Result<()> {
 pub(super) fn pack(source: &dyn TensorSource, lora: Option<&Lora<'_>>) -> Result<Vec<u8>> {
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut take = |name: &str, to: String, shape: Vec<usize>| -> Result<()> {
-        let values = source.read(name)?;
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(Error::invalid_argument(format!(
-                "{}: tensor {name:?} holds a value that is not a number",
-                source.place()
-            )));
-        }
+        let values = read_finite(source, name)?;
         tensors.push((to, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()));
         Ok(())
     };
@@ -213,6 +207,15 @@ pub(super) fn pack(source: &dyn TensorSource, lora: Option<&Lora<'_>>) -> Result
     });
     let views = views.collect::<Result<Vec<_>, _>>().map_err(|error| Error::internal(error.to_string()))?;
     safetensors::serialize(views, None).map_err(|error| Error::internal(error.to_string()))
+}
+
+/// The values of `name`, all of them numbers.
+fn read_finite(source: &dyn TensorSource, name: &str) -> Result<Vec<f32>> {
+    let values = source.read(name)?;
+    if values.iter().all(|value| value.is_finite()) {
+        return Ok(values);
+    }
+    Err(Error::invalid_argument(format!("{}: tensor {name:?} holds a value that is not a number", source.place())))
 }
 
 #[cfg(test)]

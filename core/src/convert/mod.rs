@@ -194,14 +194,11 @@ fn write(
     cancel: &CancelToken,
 ) -> Result<PathBuf> {
     let quantization = parts.quantization;
+    let plan_llama = |lora| llama::plan(parts.llama, &parts.llama_sizes, &parts.vocabulary, lora, quantization);
+    // First by itself, so that what is wrong with it is not said of the LoRA.
+    plan_llama(None)?;
     let lora = Lora::find(parts.checkpoint, &parts.sizes, &parts.saved, &parts.llama_sizes)?;
-    let llama = llama::plan(
-        parts.llama,
-        &parts.llama_sizes,
-        &parts.vocabulary,
-        parts.merge_lora.then_some(&lora),
-        quantization,
-    )?;
+    let llama = plan_llama(parts.merge_lora.then_some(&lora))?;
     let hubert = hubert::plan(parts.hubert, &parts.hubert_sizes, quantization)?;
     let eva = vit::eva(parts.eva, parts.checkpoint, &parts.sizes, quantization)?;
     let mae = parts.mae.map(|source| vit::mae(source, &parts.sizes.mae, quantization)).transpose()?;

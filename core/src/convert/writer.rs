@@ -126,7 +126,7 @@ impl<'a> PackWriter<'a> {
         let total = plan.header.data_bytes() as u64;
         (self.progress)(Progress::File { name, bytes: total });
         let mut written = first;
-        let mut outcome = self.tensors(name, plan, &mut file, &mut written);
+        let mut outcome = self.tensors(name, plan, &provenance, &mut file, &mut written);
         if outcome.is_ok() {
             (self.progress)(Progress::Bytes(total));
             outcome = self.finish_file(name, provenance);
@@ -139,7 +139,14 @@ impl<'a> PackWriter<'a> {
     }
 
     /// Writes the tensors of `plan` from number `written` on to the end of `file`, and counts them.
-    fn tensors(&mut self, name: &str, plan: &GgufPlan<'_>, file: &mut File, written: &mut usize) -> Result<()> {
+    fn tensors(
+        &mut self,
+        name: &str,
+        plan: &GgufPlan<'_>,
+        provenance: &Provenance,
+        file: &mut File,
+        written: &mut usize,
+    ) -> Result<()> {
         let path = self.partial.join(name);
         let failed = |error: std::io::Error| unwritable(&path, &error);
         let mut packed = Vec::new();
@@ -150,8 +157,9 @@ impl<'a> PackWriter<'a> {
             packed.clear();
             for values in read()?.chunks(PACK_VALUES) {
                 self.cancel.check()?;
-                kernels::pack(tensor.kind, values, &mut packed)
-                    .map_err(|error| error.context(format!("tensor {:?} of {name}", tensor.name)))?;
+                kernels::pack(tensor.kind, values, &mut packed).map_err(|error| {
+                    error.context(format!("tensor {:?} of {name}, {}", tensor.name, provenance.source))
+                })?;
             }
             if packed.len() != tensor.bytes {
                 return Err(Error::internal(format!(
@@ -201,7 +209,10 @@ impl<'a> PackWriter<'a> {
     /// `invalid_argument` if the disk refuses.
     pub(super) fn finish(mut self, describe: impl FnOnce(IndexMap<String, FileEntry>) -> Manifest) -> Result<PathBuf> {
         self.cancel.check()?;
-        let manifest = describe(std::mem::take(&mut self.journal.files));
+        let mut files = std::mem::take(&mut self.journal.files);
+        // Whatever the order in which they were written.
+        files.sort_unstable_keys();
+        let manifest = describe(files);
         let text = serde_json::to_vec_pretty(&manifest).map_err(|error| Error::internal(error.to_string()))?;
         let path = self.partial.join(MANIFEST_FILE);
         let draft = self.partial.join(format!("{MANIFEST_FILE}.draft"));

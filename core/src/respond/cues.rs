@@ -32,6 +32,16 @@ impl CueResponder {
         Ok(Self { language, projector, spec: spec.clone(), labels: pack.manifest().labels.clone() })
     }
 
+    /// See [`super::Responder::check`].
+    pub(super) fn check(question: &Question) -> Result<()> {
+        if question.prompt_path.is_some() {
+            return Err(Error::invalid_argument(
+                "prompt_path chooses among the published model's prompts; this pack has one prompt of its own: leave it out",
+            ));
+        }
+        Ok(())
+    }
+
     /// See [`super::Responder::respond`].
     pub(super) fn respond(
         &self,
@@ -41,11 +51,6 @@ impl CueResponder {
         cancel: &CancelToken,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Response> {
-        if question.prompt_path.is_some() {
-            return Err(Error::invalid_argument(
-                "prompt_path chooses among the published model's prompts; this pack has one prompt of its own: leave it out",
-            ));
-        }
         let LanguageModel { llama, tokenizer, .. } = &self.language;
         let began = Instant::now();
         let spec = &self.spec.prompt;

@@ -14,7 +14,7 @@ use self::published::PublishedResponder;
 use crate::analysis::Usage;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
-use crate::features::Features;
+use crate::features::{ClipFeatures, Features};
 use crate::gguf::Gguf;
 use crate::llama::{generate, KvCache, Llama, LoraWeights, Sampler, StopReason, Tokenizer};
 use crate::pack::{LlmSpec, ModelSpec, Pack};
@@ -80,6 +80,34 @@ impl Responder {
         })
     }
 
+    /// Checks whether this pack can answer `question` and take the features that are `given`, before any work is done.
+    ///
+    /// # Errors
+    /// `invalid_argument` naming the option or encoder and what to give instead.
+    pub fn check(&self, question: &Question, given: &ClipFeatures) -> Result<()> {
+        question.validate()?;
+        match &self.0 {
+            Kind::Cues(_) => CueResponder::check(question)?,
+            Kind::Published(model) => model.check(question)?,
+        }
+        for (encoder, feature) in [("mae", &given.mae), ("videomae", &given.videomae), ("hubert", &given.hubert)] {
+            let Some(values) = feature else { continue };
+            let width = self.feature_width(encoder)?;
+            if values.len() != width {
+                return Err(Error::invalid_argument(format!(
+                    "the {encoder} feature has {} values, the pack takes {width}; was it made by another encoder?",
+                    values.len()
+                )));
+            }
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Error::invalid_argument(format!(
+                    "value {at} of the {encoder} feature is no finite number"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Answers `question` about what was observed.
     ///
     /// Labels are scored by their likelihood as the answer. The built-in model's text goes on from the likeliest one; the published
@@ -95,7 +123,7 @@ impl Responder {
         cancel: &CancelToken,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Response> {
-        question.validate()?;
+        self.check(question, &ClipFeatures::default())?;
         match &self.0 {
             Kind::Cues(model) => model.respond(features, transcript, question, cancel, on_text),
             Kind::Published(model) => model.respond(features, transcript, question, cancel, on_text),

@@ -36,6 +36,17 @@ impl PublishedResponder {
         self.projector.widths()
     }
 
+    /// See [`super::Responder::check`].
+    pub(super) fn check(&self, question: &Question) -> Result<()> {
+        if question.resolve().0 == Task::Reason && !self.reasons {
+            return Err(Error::invalid_argument(
+                "this pack's checkpoint classifies only: it was trained without reasons; ask for the emotion, or convert the \
+                 checkpoint that was trained with reasons",
+            ));
+        }
+        Ok(())
+    }
+
     /// See [`super::Responder::respond`].
     pub(super) fn respond(
         &self,
@@ -46,12 +57,6 @@ impl PublishedResponder {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Response> {
         let (task, text) = question.resolve();
-        if task == Task::Reason && !self.reasons {
-            return Err(Error::invalid_argument(
-                "this pack's checkpoint classifies only: it was trained without reasons; ask for the emotion, or convert the \
-                 checkpoint that was trained with reasons",
-            ));
-        }
         let Some(encoded) = &features.encoded else {
             return Err(Error::internal("the clip was not encoded for the published model"));
         };
