@@ -8,12 +8,14 @@ mod reference;
 use std::io::Write;
 use std::path::Path;
 
+use emotion_llama_core::checkpoint::Checkpoint;
 use emotion_llama_core::convert::Quantization;
 use emotion_llama_core::llama::KvCache;
 use emotion_llama_core::CancelToken;
 use parity_stages::language::{self, Language, PATHS};
 use parity_stages::{converted, encoders, sampling};
 use reference::{Reference, Table};
+use safetensors::tensor::{Dtype, TensorView};
 
 /// Largest mean divergence from f32 of the next token's distribution, in nats, by quantisation. The reference's weights are random
 /// and its rows short, so its blocks lose more than a trained model's.
@@ -82,6 +84,12 @@ fn every_spelling_gives_the_same_files() {
         options.videomae = Some(path("videomae_tiny.pth"));
     });
     same(&videomae, &["videomae.gguf"]);
+    let fine_tuned = dir.path().join("fine_tuned.safetensors");
+    respell(&reference.path("tiny-upstream/videomae_tiny.pth"), &fine_tuned, |name| {
+        name.strip_prefix("model.encoder.").map(|name| format!("module.{name}"))
+    });
+    let videomae = converted(&reference, dir.path(), "fine_tuned", |options, _| options.videomae = Some(fine_tuned));
+    same(&videomae, &["videomae.gguf"]);
     let safetensors = converted(&reference, dir.path(), "safetensors", |options, path| {
         options.llama = path("Llama-2-tiny-chat-hf-safetensors");
     });
@@ -94,6 +102,23 @@ fn every_spelling_gives_the_same_files() {
     std::fs::copy(theirs.join("pytorch_model.parametrizations.bin"), folder.join("pytorch_model.bin")).unwrap();
     let hubert = converted(&reference, dir.path(), "parametrizations", |options, _| options.hubert.clone_from(&folder));
     same(&hubert, &["hubert.gguf"]);
+}
+
+/// Writes the tensors of `from` to `to` under the names that `name` gives them, and a state of a random generator beside them.
+fn respell(from: &Path, to: &Path, name: impl Fn(&str) -> Option<String>) {
+    let checkpoint = Checkpoint::open(from).unwrap();
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = checkpoint
+        .names()
+        .filter_map(|old| {
+            let bytes = checkpoint.read(old).unwrap().iter().flat_map(|value| value.to_le_bytes()).collect();
+            Some((name(old)?, checkpoint.tensor(old)?.shape.clone(), bytes))
+        })
+        .collect();
+    assert!(!tensors.is_empty());
+    tensors.push(("rng_state".into(), vec![1], vec![0; 4]));
+    let views =
+        tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    std::fs::write(to, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 /// What the quantisations lose, as the divergence of the next token's distribution from f32 on the reference's prompts.

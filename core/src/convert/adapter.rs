@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::llama::{add_product, LlamaSizes};
+use super::llama_sizes::LlamaSizes;
 use super::sizes::Sizes;
 use super::source::{expect, shape, StateDict, TensorSource};
 use crate::checkpoint::Object;
 use crate::error::{Error, Result};
+use crate::kernels::{sgemm, View};
 
 /// Alpha of the published LoRA, where neither the checkpoint nor a configuration says it.
 const PUBLISHED_ALPHA: f32 = 16.0;
@@ -100,6 +101,14 @@ impl<'a> Lora<'a> {
         add_product(weight, &b, &a, self.rank, self.alpha / self.rank as f32);
         Ok(())
     }
+}
+
+/// `weight += scale * b a`: `weight` `[rows, columns]`, `b` `[rows, rank]`, `a` `[rank, columns]`.
+fn add_product(weight: &mut [f32], b: &[f32], a: &[f32], rank: usize, scale: f32) {
+    let (rows, columns) = (b.len() / rank, a.len() / rank);
+    let mut product = vec![0f32; rows * columns];
+    sgemm(&mut product, columns, View::new(b, rows, rank), View::new(a, rank, columns), scale, true);
+    weight.iter_mut().zip(product).for_each(|(w, p)| *w += p);
 }
 
 /// Layer, projection (`q_proj` gives `q`) and half (0 for A, 1 for B) of a LoRA tensor's name.

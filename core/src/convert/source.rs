@@ -39,10 +39,11 @@ impl StateDict {
                 .filter(|name| !BESIDE.iter().any(|beside| name.starts_with(beside)))
                 .filter_map(|name| name.strip_prefix(prefix.as_str()))
                 .collect();
-            let all = |wrapper: &&&str| rest.iter().all(|name| name.starts_with(**wrapper));
-            // A wrapper class may have a head beside the model.
-            let some = |wrapper: &&&str| rest.iter().any(|name| name.starts_with(**wrapper));
-            let wrapper = CONTAINERS.iter().find(all).or_else(|| outer.iter().find(some));
+            let count = |wrapper: &str| rest.iter().filter(|name| name.starts_with(wrapper)).count();
+            // Other things than those known may stand beside a state dict, and a head beside a wrapped model.
+            let most = |wrapper: &&&str| 2 * count(wrapper) > rest.len();
+            let some = |wrapper: &&&str| count(wrapper) > 0;
+            let wrapper = CONTAINERS.iter().find(most).or_else(|| outer.iter().find(some));
             let wrapper = wrapper.filter(|_| !rest.is_empty() && !is_language_model(&rest));
             match wrapper {
                 Some(wrapper) => prefix.push_str(wrapper),

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::adapter::SavedConfig;
 use super::hubert::HubertSizes;
-use super::llama::LlamaSizes;
+use super::llama_sizes::LlamaSizes;
 use super::plan::Quantization;
 use super::sizes::{Sizes, VitSizes};
 use super::source::TensorSource;

@@ -45,6 +45,7 @@ const TIMM: Spelling = Spelling {
     fc2: "mlp.fc2",
     attention: Attention::Fused,
 };
+/// EVA's blocks, and VideoMAE's after fine-tuning.
 const EVA: Spelling = Spelling { attention: Attention::FusedWithoutKeyBias, ..TIMM };
 const VIDEO_ORIGINAL: Spelling =
     Spelling { block: |i| format!("encoder.blocks.{i}."), attention: Attention::FusedWithoutKeyBias, ..TIMM };
@@ -149,16 +150,18 @@ pub(super) fn mae<'a>(
     })
 }
 
-/// The encoder of VideoMAE, in its authors' spelling or in that of transformers.
+/// The encoder of VideoMAE, in its authors' spelling, before or after fine-tuning, or in that of transformers.
 pub(super) fn videomae<'a>(
     source: &'a dyn TensorSource,
     sizes: &VitSizes,
     quantization: Quantization,
 ) -> Result<Encoder<'a>> {
     let place = source.place();
-    let transformers = source.shape("embeddings.patch_embeddings.projection.weight").is_some();
-    let (embed, layer, spelling) = if transformers {
+    let has = |name: &str| source.shape(&format!("{name}.weight")).is_some();
+    let (embed, layer, spelling) = if has("embeddings.patch_embeddings.projection") {
         ("embeddings.patch_embeddings.projection", "encoder.layer.", &VIDEO_TRANSFORMERS)
+    } else if has("patch_embed.proj") {
+        ("patch_embed.proj", "blocks.", &EVA)
     } else {
         ("encoder.patch_embed.proj", "encoder.blocks.", &VIDEO_ORIGINAL)
     };
