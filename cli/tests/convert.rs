@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -158,6 +159,37 @@ fn a_converted_pack_is_listed_checked_and_asked() {
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.code() == Some(1) && said.contains(part), "{features}: {said}");
     }
+}
+
+/// A process that is ended from outside leaves no pack, and the same command again makes it.
+#[test]
+fn a_killed_conversion_is_taken_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("killed");
+    let synth = ["pack", "synth", "--shape", "tiny", "--quantize", "f32", "--perception"];
+    let mut killed = 0;
+    for files in [1, 3, 5] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_emotion-llama"));
+        command.args(synth).arg(perception()).arg("--out").arg(&out);
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let written = || fs::read_dir(dir.path().join("killed.partial")).map_or(0, Iterator::count);
+        while written() <= files && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if out.exists() {
+            break;
+        }
+        killed += 1;
+        let output = run(&["pack", "info"], &[("", &dir.path().join("killed.partial"))]);
+        failed(&output, &["(not_found)"]);
+    }
+    assert!(killed > 0, "it was always too late");
+    if !out.exists() {
+        succeeded(&run(&synth, &[("", &perception()), ("--out", &out)]));
+    }
+    succeeded(&run(&["pack", "verify"], &[("", &out)]));
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub(super) fn plan<'a>(
     let (q, kv) = (sizes.num_attention_heads * head, sizes.kv_heads() * head);
     let vocab = vocabulary.pieces.len();
     check_layers(source, "model.layers.", sizes.num_hidden_layers)?;
+    if let Some(bias) = source.names().into_iter().find(|name| name.ends_with(".bias")) {
+        return Err(Error::invalid_argument(format!("{}: has {bias:?}; LLaMA-2 has no biases", source.place())));
+    }
     let rows = shape(source, "model.embed_tokens.weight")?.first().copied().unwrap_or(0);
     if rows != vocab {
         return Err(Error::invalid_argument(format!(

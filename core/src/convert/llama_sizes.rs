@@ -77,6 +77,12 @@ impl LlamaSizes {
                 ("head_dim", sizes.head()),
             ],
         )?;
+        if !sizes.head().is_multiple_of(2) {
+            return Err(bad(format!(
+                "its heads are {} wide, which rotary positions cannot split in pairs",
+                sizes.head()
+            )));
+        }
         if !sizes.hidden_size.is_multiple_of(heads) || !heads.is_multiple_of(sizes.kv_heads()) {
             return Err(bad(format!(
                 "{heads} heads and {} key heads do not fit a width of {}",

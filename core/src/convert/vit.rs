@@ -16,6 +16,10 @@ pub(super) struct Encoder<'a> {
     pub(super) unknown: Vec<String>,
 }
 
+/// Largest picture, in pixels along a side, and longest clip of an encoder.
+const MAX_IMAGE: usize = 2048;
+const MAX_FRAMES: usize = 64;
+
 /// How a source file spells the parts of a block.
 struct Spelling {
     block: fn(usize) -> String,
@@ -79,6 +83,13 @@ pub(super) fn eva<'a>(
     let in_file = layers(source, "blocks.");
     let (heads, depth) = sizes.eva.eva(width, in_file, &place)?;
     let image = sizes.eva.image_size.unwrap_or(448);
+    let across = patches_across(&place, "eva", image, patch)?;
+    // The projector takes neighbouring patches in fours.
+    if !(across * across).is_multiple_of(4) {
+        return Err(Error::invalid_argument(format!(
+            "{place}: a picture of {image} pixels has {across} × {across} patches, which make no fours; correct eva.image_size"
+        )));
+    }
     let grid = grid(shape(source, "pos_embed")?, &place)?;
     let mut plan = GgufPlan::new("emotion-llama-eva");
     let blocks = Blocks { width, depth, heads, mlp: mlp(source, &EVA)? };
@@ -127,6 +138,13 @@ pub(super) fn mae<'a>(
     let (heads, depth) = sizes.large("mae", width, layers(source, "blocks."), &place)?;
     let grid = grid(shape(source, "pos_embed")?, &place)?;
     let image = sizes.image_size.unwrap_or(grid * patch);
+    let across = patches_across(&place, "mae", image, patch)?;
+    if across != grid {
+        return Err(Error::invalid_argument(format!(
+            "{place}: has positions for {grid} × {grid} patches, a picture of {image} pixels has {across} × {across}; correct \
+             mae.image_size"
+        )));
+    }
     let mut plan = GgufPlan::new("emotion-llama-mae");
     let blocks = Blocks { width, depth, heads, mlp: mlp(source, &TIMM)? };
     metadata(&mut plan, "mae", &blocks, sizes.layer_norm_eps.unwrap_or(1e-6))?;
@@ -169,7 +187,13 @@ pub(super) fn videomae<'a>(
     let tubelet = shape(source, &format!("{embed}.weight"))?[2];
     let (heads, depth) = sizes.large("videomae", width, layers(source, layer), &place)?;
     let image = sizes.image_size.unwrap_or(224);
+    patches_across(&place, "videomae", image, patch)?;
     let frames = sizes.num_frames.unwrap_or(16);
+    if frames == 0 || frames > MAX_FRAMES || !frames.is_multiple_of(tubelet) {
+        return Err(Error::invalid_argument(format!(
+            "{place}: {frames} frames are not whole tubelets of {tubelet}, up to {MAX_FRAMES}; correct videomae.num_frames"
+        )));
+    }
     if sizes.tubelet_size.is_some_and(|wanted| wanted != tubelet) {
         return Err(Error::invalid_argument(format!(
             "{place}: its tubelets are {tubelet} frames long, not as configured"
@@ -206,6 +230,16 @@ pub(super) fn videomae<'a>(
             ],
         ),
     })
+}
+
+/// Patches along a side of a picture of `image` pixels, for the encoder called `name`.
+fn patches_across(place: &str, name: &str, image: usize, patch: usize) -> Result<usize> {
+    if image == 0 || image > MAX_IMAGE || !image.is_multiple_of(patch) {
+        return Err(Error::invalid_argument(format!(
+            "{place}: pictures of {image} pixels are not whole patches of {patch}, up to {MAX_IMAGE}; correct {name}.image_size"
+        )));
+    }
+    Ok(image / patch)
 }
 
 fn metadata(plan: &mut GgufPlan<'_>, name: &str, blocks: &Blocks, eps: f32) -> Result<()> {

@@ -204,6 +204,7 @@ fn a_language_model_that_is_not_whole_or_another_one_is_refused() {
     let layers = config("num_hidden_layers", json!(2));
     refused("flat", &[], bad, &["has 3 layers, its configuration says 2", NOT_TOGETHER], &layers);
     refused("wide", &[], bad, &["expected", NOT_TOGETHER], &config("intermediate_size", json!(172)));
+    refused("odd", &[], bad, &["config.json", "its heads are 15 wide"], &config("head_dim", json!(15)));
     let huge = config("head_dim", json!(1u64 << 40));
     refused("huge", &[], bad, &["config.json", "head_dim is 1099511627776"], &huge);
     refused("text", &[], bad, &["config.json", "is not a LLaMA's configuration"], &|folder| {
@@ -221,6 +222,11 @@ fn a_language_model_that_is_not_whole_or_another_one_is_refused() {
             });
         },
     );
+    refused("biased", &["pytorch_model.bin.index.json"], bad, &["q_proj.bias", "LLaMA-2 has no biases"], &|folder| {
+        let mut tensors = Tensors::read(&bench.theirs(LLAMA));
+        tensors.0.push(("model.layers.0.self_attn.q_proj.bias".into(), vec![64], vec![0.5; 64]));
+        tensors.safetensors(&folder.join("model.safetensors"));
+    });
     for (name, missing) in [("no-head", "lm_head.weight"), ("no-layer", "model.layers.1.mlp.up_proj.weight")] {
         refused(name, &["pytorch_model.bin.index.json"], bad, &[missing, "is missing"], &|folder| {
             let mut tensors = Tensors::read(&bench.theirs(LLAMA));
@@ -262,6 +268,18 @@ fn sizes_that_are_not_in_the_files_must_be_given_and_fit() {
         sizes["videomae"]["tubelet_size"] = json!(4);
     });
     refused(bad, &["sizes.json", "is not a description of sizes"], &|sizes| sizes["eva"]["depth"] = json!("many"));
+    refused(bad, &["eva_vit_g_tiny.pth", "450 pixels are not whole patches of 14", "eva.image_size"], &|sizes| {
+        sizes["eva"]["image_size"] = json!(450);
+    });
+    refused(bad, &["eva_vit_g_tiny.pth", "15 × 15 patches, which make no fours", "eva.image_size"], &|sizes| {
+        sizes["eva"]["image_size"] = json!(210);
+    });
+    refused(bad, &["mae_tiny.pth", "has positions for 14 × 14 patches", "320 pixels has 20 × 20"], &|sizes| {
+        sizes["mae"]["image_size"] = json!(320);
+    });
+    refused(bad, &["videomae_tiny", "9 frames are not whole tubelets of 2", "videomae.num_frames"], &|sizes| {
+        sizes["videomae"]["num_frames"] = json!(9);
+    });
     let error = bench.refused(|options| options.config = Some(bench.path("nowhere.json")));
     says(&error, "not_found", &["nowhere.json"]);
 }
