@@ -225,10 +225,14 @@ fn write(
     let identity = crate::pack::hex(&hasher.finalize());
 
     let mut writer = PackWriter::begin(out, &identity, progress, cancel)?;
-    for encoder in [Some(&eva), mae.as_ref(), videomae.as_ref()].into_iter().flatten() {
+    let encoders = [(Some(&eva), Some(parts.eva)), (mae.as_ref(), parts.mae), (videomae.as_ref(), parts.videomae)];
+    for (encoder, source) in encoders.into_iter().filter_map(|(encoder, source)| Some((encoder?, source?))) {
         if let Some(first) = encoder.unknown.first() {
-            let count = encoder.unknown.len();
-            writer.note(&format!("{count} tensors are not part of the encoder and are left out: {first}, …"));
+            writer.note(&format!(
+                "{}: {} of its tensors are not part of the encoder and are left out, the first is {first}",
+                source.place(),
+                encoder.unknown.len()
+            ));
         }
     }
     let from = |source: &dyn TensorSource| Provenance {

@@ -63,6 +63,28 @@ const VIDEO_TRANSFORMERS: Spelling = Spelling {
     attention: Attention::Separate,
 };
 
+impl Spelling {
+    /// Whether `name` is a part of one of the blocks, whose names begin with `prefix` and a number.
+    fn has_part(&self, name: &str, prefix: &str) -> bool {
+        let rest = name.strip_prefix(prefix).and_then(|rest| rest.split_once('.'));
+        let Some((_, part)) = rest.filter(|(number, _)| number.parse::<usize>().is_ok()) else { return false };
+        let attention: &[&str] = match self.attention {
+            Attention::Fused => &["attn.qkv.weight", "attn.qkv.bias"],
+            Attention::FusedWithoutKeyBias => &["attn.qkv.weight", "attn.q_bias", "attn.v_bias"],
+            Attention::Separate => &[
+                "attention.attention.query.weight",
+                "attention.attention.key.weight",
+                "attention.attention.value.weight",
+                "attention.attention.q_bias",
+                "attention.attention.v_bias",
+            ],
+        };
+        let dense = [self.norm1, self.norm2, self.proj, self.fc1, self.fc2];
+        let pair = part.strip_suffix(".weight").or_else(|| part.strip_suffix(".bias"));
+        attention.contains(&part) || pair.is_some_and(|pair| dense.contains(&pair))
+    }
+}
+
 /// Extents of the blocks.
 struct Blocks {
     width: usize,
@@ -114,7 +136,7 @@ pub(super) fn eva<'a>(
     let unused = ["norm.", "fc_norm.", "head.", "lm_head.", "mask_token", "rope.", "rel_pos_bias."];
     let used = |name: &str| {
         ["cls_token", "pos_embed", "patch_embed."].iter().any(|known| name.starts_with(known))
-            || name.starts_with("blocks.")
+            || EVA.has_part(name, "blocks.")
     };
     Ok(Encoder {
         description: format!(
@@ -158,7 +180,8 @@ pub(super) fn mae<'a>(
         plan.copy(source, part, part, &[width], WeightType::F32)?;
     }
     let used = |name: &str| {
-        ["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm."].iter().any(|known| name.starts_with(known))
+        ["cls_token", "pos_embed", "patch_embed.", "norm."].iter().any(|known| name.starts_with(known))
+            || TIMM.has_part(name, "blocks.")
     };
     Ok(Encoder {
         description: format!("MAE ViT, {depth} blocks × {width}, {heads} heads, {image} pixels"),
@@ -208,7 +231,7 @@ pub(super) fn videomae<'a>(
     let tube = [width, 3, tubelet, patch, patch];
     embedding(&mut plan, source, embed, &[width, 3 * tubelet * patch * patch], &tube)?;
     add_blocks(&mut plan, source, spelling, &blocks, quantization)?;
-    let used = |name: &str| name.starts_with(embed) || name.starts_with(layer);
+    let used = |name: &str| name.starts_with(embed) || spelling.has_part(name, layer);
     Ok(Encoder {
         description: format!(
             "VideoMAE ViT, {depth} blocks × {width}, {heads} heads, {frames} frames of {image} pixels"

@@ -186,6 +186,29 @@ fn checkpoints_that_classify_only_say_so() {
     }
 }
 
+/// What a file has beside the encoder is known by name; anything else is told.
+#[test]
+fn tensors_that_no_encoder_has_are_noted() {
+    let Some(bench) = Bench::new() else { return };
+    assert_eq!(bench.converted("plain", |_| {}), [] as [String; 0]);
+    assert_eq!(
+        bench.converted("original", |options| options.videomae = Some(bench.theirs("videomae_tiny.pth"))).len(),
+        0
+    );
+    let mut eva = Tensors::read(&bench.theirs("eva_vit_g_tiny.pth"));
+    eva.0.push(("blocks.1.gamma_1".into(), vec![88], vec![0.1; 88]));
+    eva.0.push(("adapter.weight".into(), vec![88], vec![0.1; 88]));
+    let path = eva.safetensors(&bench.path("eva_scaled.safetensors"));
+    let notes = bench.converted("scaled", |options| options.eva = path);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let (file, what) = notes[0].split_once(": ").unwrap();
+    assert!(file.ends_with("eva_scaled.safetensors"), "{notes:?}");
+    assert!(
+        what.starts_with("2 of its tensors are not part of the encoder") && notes[0].contains("gamma_1"),
+        "{notes:?}"
+    );
+}
+
 /// Wrapper classes of transformers put the model beside a head.
 #[test]
 fn models_with_a_head_beside_them_are_read() {
