@@ -115,6 +115,49 @@ fn dot_q8_0(row: &[u8], x: &[f32]) -> f32 {
     sum8(total)
 }
 
+/// A row of Q4_K blocks times `x`; `sums` as in [`dot_q4_1`].
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_q4_k(row: &[u8], x: &[f32], sums: &[f32]) -> f32 {
+    let mask = _mm_set1_epi8(15);
+    let mut total = _mm256_setzero_ps();
+    let mut offset = 0.0;
+    for ((block, x), sums) in chunks::<144, _>(row).zip(chunks::<256, _>(x)).zip(chunks::<8, _>(sums)) {
+        let (d, dmin) = (blocks::half([block[0], block[1]]), blocks::half([block[2], block[3]]));
+        let (scales, quants) = block[4..].split_at(12);
+        let mut minima = 0.0;
+        for (pair, (quants, x)) in chunks::<32, _>(quants).zip(chunks::<64, _>(x)).enumerate() {
+            // The low halves are one group's 32 values, the high halves the next one's.
+            let (mut first, mut second) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+            for (packed, at) in chunks::<16, _>(quants).zip([0, 16]) {
+                let p = x[at..].as_ptr();
+                // SAFETY: `packed` is 16 bytes; `p` points at float `at` (0 or 16) of 64, and the loads take eight floats each
+                // at offsets 0, 8, 32 and 40 from it, the last of which ends at `at + 48`.
+                let (packed, x0, x1, x2, x3) = unsafe {
+                    (
+                        _mm_loadu_si128(packed.as_ptr().cast()),
+                        _mm256_loadu_ps(p),
+                        _mm256_loadu_ps(p.add(8)),
+                        _mm256_loadu_ps(p.add(32)),
+                        _mm256_loadu_ps(p.add(40)),
+                    )
+                };
+                let low = _mm_and_si128(packed, mask);
+                let high = _mm_and_si128(_mm_srli_epi16::<4>(packed), mask);
+                first = _mm256_fmadd_ps(high8!(low), x1, _mm256_fmadd_ps(low8!(low), x0, first));
+                second = _mm256_fmadd_ps(high8!(high), x3, _mm256_fmadd_ps(low8!(high), x2, second));
+            }
+            let (scale, minimum) = blocks::q4k_group(scales, 2 * pair);
+            total = _mm256_fmadd_ps(_mm256_set1_ps(d * f32::from(scale)), first, total);
+            minima += f32::from(minimum) * sums[2 * pair];
+            let (scale, minimum) = blocks::q4k_group(scales, 2 * pair + 1);
+            total = _mm256_fmadd_ps(_mm256_set1_ps(d * f32::from(scale)), second, total);
+            minima += f32::from(minimum) * sums[2 * pair + 1];
+        }
+        offset += dmin * minima;
+    }
+    sum8(total) - offset
+}
+
 /// One packed row times `x`; `None` for the types that have no kernel here.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn dot_packed(kind: WeightType, row: &[u8], x: &[f32], sums: &[f32]) -> Option<f32> {
@@ -122,6 +165,7 @@ pub fn dot_packed(kind: WeightType, row: &[u8], x: &[f32], sums: &[f32]) -> Opti
         WeightType::Q4_0 => dot_q4_0(row, x, sums),
         WeightType::Q4_1 => dot_q4_1(row, x, sums),
         WeightType::Q8_0 => dot_q8_0(row, x),
+        WeightType::Q4K => dot_q4_k(row, x, sums),
         _ => return None,
     })
 }

@@ -115,19 +115,24 @@ fn nibbles(packed: &[u8], scale: f32, minimum: f32, out: &mut [f32]) {
     }
 }
 
+/// Six-bit scale and minimum of one of a Q4_K block's eight groups, from its twelve bytes of them.
+#[inline(always)]
+pub fn q4k_group(packed: &[u8], group: usize) -> (u8, u8) {
+    if group < 4 {
+        return (packed[group] & 63, packed[group + 4] & 63);
+    }
+    // The upper groups keep their top two bits with the lower ones.
+    let mixed = packed[group + 4];
+    ((mixed & 15) | (packed[group - 4] >> 6 << 4), (mixed >> 4) | (packed[group] >> 6 << 4))
+}
+
 #[inline(always)]
 fn unpack_q4k(b: &[u8], out: &mut [f32]) {
     let (d, dmin) = (half([b[0], b[1]]), half([b[2], b[3]]));
     let packed_scales = &b[4..16];
     let quants = &b[16..144];
     for (group, out) in out.chunks_exact_mut(32).enumerate() {
-        // Six-bit scale and minimum; the upper groups keep their top two bits with the lower ones.
-        let (scale, minimum) = if group < 4 {
-            (packed_scales[group] & 63, packed_scales[group + 4] & 63)
-        } else {
-            let mixed = packed_scales[group + 4];
-            ((mixed & 15) | (packed_scales[group - 4] >> 6 << 4), (mixed >> 4) | (packed_scales[group] >> 6 << 4))
-        };
+        let (scale, minimum) = q4k_group(packed_scales, group);
         let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
         let shift = 4 * (group % 2);
         for (o, &q) in out.iter_mut().zip(&quants[group / 2 * 32..][..32]) {

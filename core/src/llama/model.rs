@@ -16,7 +16,7 @@ use crate::gguf::{vector, Gguf, Matrix};
 use crate::kernels::{self, sgemm, Isa, View};
 
 /// Rows that one pass takes; a longer prompt goes in several, which bounds the memory of activations.
-const PASS_ROWS: usize = 256;
+const PASS_ROWS: usize = 512;
 
 /// A LLaMA model: weights mapped from a GGUF file and never changed, plus an optional adapter.
 ///
