@@ -268,15 +268,7 @@ pub enum ShapeName {
 }
 
 fn parse_frame(value: &str) -> Result<FramePick, String> {
-    match value {
-        "peak" => Ok(FramePick::Peak),
-        "first" => Ok(FramePick::First),
-        "middle" => Ok(FramePick::Middle),
-        seconds => match seconds.parse::<f64>() {
-            Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(FramePick::At(seconds)),
-            _ => Err("use peak, first, middle or a number of seconds from the start".to_owned()),
-        },
-    }
+    FramePick::parse(value).map_err(|error| error.message)
 }
 
 /// Where packs are looked for: the variable's directories, beside the program, and where the project builds them.

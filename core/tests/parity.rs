@@ -16,6 +16,7 @@ use parity_stages::language::{self, Language, PATHS};
 use parity_stages::{converted, encoders, sampling};
 use reference::{Reference, Table};
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
 
 /// Largest mean divergence from f32 of the next token's distribution, in nats, by quantisation. The reference's weights are random
 /// and its rows short, so its blocks lose more than a trained model's.
@@ -104,20 +105,83 @@ fn every_spelling_gives_the_same_files() {
     same(&hubert, &["hubert.gguf"]);
 }
 
+/// Grouped-query attention: a model whose heads share keys and values two by two answers as the one that has them twice.
+#[test]
+fn grouped_heads_answer_as_repeated_ones() {
+    let Some(reference) = Reference::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let theirs = reference.path("tiny-upstream/Llama-2-tiny-chat-hf-safetensors");
+    let config: Value = serde_json::from_slice(&std::fs::read(theirs.join("config.json")).unwrap()).unwrap();
+    let heads = config["num_attention_heads"].as_u64().unwrap() as usize;
+    let head = config["hidden_size"].as_u64().unwrap() as usize / heads;
+    let logits = |name: &str, kept: Vec<usize>| {
+        // The rows of the kept heads, in their order; a head may come twice.
+        let pick = |values: Vec<f32>| -> Vec<f32> {
+            let rows = head * values.len() / (heads * head);
+            kept.iter().flat_map(|&h| values[h * rows..(h + 1) * rows].to_vec()).collect()
+        };
+        let shared = |name: &str| {
+            let projection = ["k_proj.weight", "v_proj.weight", "v_proj.lora_B.weight"];
+            projection.iter().any(|end| name.ends_with(end))
+        };
+        let rewrite = |from: &Path, to: &Path| {
+            let checkpoint = Checkpoint::open(from).unwrap();
+            let tensors = checkpoint.names().filter(|name| !name.starts_with("optimizer.")).map(|name| {
+                let (mut shape, mut values) =
+                    (checkpoint.tensor(name).unwrap().shape.clone(), checkpoint.read(name).unwrap());
+                if shared(name) {
+                    values = pick(values);
+                    shape[0] = kept.len() * head;
+                }
+                (name.to_owned(), shape, values)
+            });
+            write(to, tensors.collect());
+        };
+        let llama = dir.path().join(format!("{name}-llama"));
+        std::fs::create_dir(&llama).unwrap();
+        let mut config = config.clone();
+        config["num_key_value_heads"] = kept.len().into();
+        std::fs::write(llama.join("config.json"), config.to_string()).unwrap();
+        std::fs::copy(theirs.join("tokenizer.model"), llama.join("tokenizer.model")).unwrap();
+        rewrite(&theirs, &llama.join("model.safetensors"));
+        let checkpoint = dir.path().join(format!("{name}.safetensors"));
+        rewrite(&reference.path("tiny-upstream/Emotion_LLaMA_tiny.pth"), &checkpoint);
+        let pack = converted(&reference, dir.path(), name, |options, path| {
+            options.config = Some(path("model_config.json"));
+            (options.llama, options.checkpoint) = (llama, checkpoint);
+        });
+        let model = Language::open(&pack).llama;
+        assert_eq!(model.config().kv_heads, kept.len());
+        let (_, rows) = reference.expected("llama", "inputs_embeds");
+        model.prefill(&rows, &mut KvCache::new(model.config()), &CancelToken::new()).unwrap()
+    };
+    let repeated = logits("repeated", (0..heads).map(|h| h / 2 * 2).collect());
+    let grouped = logits("grouped", (0..heads).step_by(2).collect());
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0f32, |most, v| most.max(v.abs()));
+    let error = largest(&mut repeated.iter().zip(&grouped).map(|(a, b)| a - b));
+    assert!(error <= 1e-5 * largest(&mut repeated.iter().copied()), "logits differ by {error}");
+}
+
 /// Writes the tensors of `from` to `to` under the names that `name` gives them, and a state of a random generator beside them.
 fn respell(from: &Path, to: &Path, name: impl Fn(&str) -> Option<String>) {
     let checkpoint = Checkpoint::open(from).unwrap();
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = checkpoint
+    let renamed = checkpoint
         .names()
-        .filter_map(|old| {
-            let bytes = checkpoint.read(old).unwrap().iter().flat_map(|value| value.to_le_bytes()).collect();
-            Some((name(old)?, checkpoint.tensor(old)?.shape.clone(), bytes))
-        })
-        .collect();
+        .filter_map(|old| Some((name(old)?, checkpoint.tensor(old)?.shape.clone(), checkpoint.read(old).unwrap())));
+    let mut tensors: Vec<_> = renamed.collect();
     assert!(!tensors.is_empty());
-    tensors.push(("rng_state".into(), vec![1], vec![0; 4]));
-    let views =
-        tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    tensors.push(("rng_state".into(), vec![1], vec![0.0]));
+    write(to, tensors);
+}
+
+/// A safetensors file.
+fn write(to: &Path, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
     std::fs::write(to, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 

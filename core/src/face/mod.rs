@@ -15,6 +15,8 @@ mod reader;
 mod search;
 mod track;
 
+use crate::error::{Error, Result};
+
 pub use crop::{crop, crops_for, FaceCrop};
 pub use geometry::Geometry;
 pub use reader::FaceReader;
@@ -31,6 +33,26 @@ pub enum FramePick {
     Middle,
     /// The one nearest a time in seconds.
     At(f64),
+}
+
+impl FramePick {
+    /// The choice called `name`: `peak`, `first`, `middle`, or seconds from the start.
+    ///
+    /// # Errors
+    /// `invalid_argument` listing the names.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "peak" => Ok(FramePick::Peak),
+            "first" => Ok(FramePick::First),
+            "middle" => Ok(FramePick::Middle),
+            seconds => match seconds.parse::<f64>() {
+                Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(FramePick::At(seconds)),
+                _ => Err(Error::invalid_argument(format!(
+                    "frame {name:?} is not known; use peak, first, middle or a number of seconds from the start"
+                ))),
+            },
+        }
+    }
 }
 
 /// A rectangle in pixels of the source picture.

@@ -1,5 +1,7 @@
 //! What a caller asks.
 
+mod json;
+
 use crate::error::{Error, Result};
 use crate::face::FramePick;
 use crate::features::ClipFeatures;
