@@ -205,6 +205,22 @@ impl ModelSpec {
         }
     }
 
+    /// The manifest's word for the kind of model.
+    pub fn architecture(&self) -> &'static str {
+        match self {
+            ModelSpec::Cues(_) => "cues",
+            ModelSpec::EmotionLlama(_) => "emotion-llama",
+        }
+    }
+
+    /// The tasks that the model was trained for.
+    pub fn tasks(&self) -> &'static [&'static str] {
+        match self {
+            ModelSpec::EmotionLlama(spec) if !spec.reasons => &["emotion"],
+            _ => &["emotion", "reason"],
+        }
+    }
+
     fn used_files(&self) -> impl Iterator<Item = &String> {
         let llm = self.llm();
         let encoders = match self {

@@ -1,0 +1,125 @@
+//! An analysis whose events are fetched one by one.
+
+use std::ffi::c_char;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+
+use emotion_llama_core::analysis::Analysis;
+use emotion_llama_core::engine::{Engine as CoreEngine, Event as CoreEvent};
+use emotion_llama_core::request::Request;
+use emotion_llama_core::{CancelToken, Error, Result};
+use serde::Serialize;
+
+use crate::cancel::Cancel;
+use crate::engine::{work, Engine};
+use crate::status::Status;
+use crate::text::Text;
+use crate::{boundary, pointer};
+
+/// A running analysis. Several threads may fetch events; each event goes to one of them. Freed with `emotion_llama_stream_free`.
+pub struct Stream {
+    events: Mutex<Receiver<Result<Event>>>,
+    stop: CancelToken,
+}
+
+/// An event as its JSON says it.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    Stage { stage: &'static str },
+    Text { text: String },
+    Result { analysis: Box<Analysis> },
+}
+
+/// Begins an analysis on a thread of its own and writes the stream of its events to `*out`. The arguments are those of
+/// `emotion_llama_analyze`; none is needed any more once this returns.
+///
+/// Fails with `invalid_argument`; what goes wrong later comes from `emotion_llama_stream_next`. Since 0.1.
+///
+/// # Safety
+/// As for `emotion_llama_analyze`.
+#[no_mangle]
+pub unsafe extern "C" fn emotion_llama_analyze_stream(
+    engine: *const Engine,
+    request: *const c_char,
+    media: *const u8,
+    media_length: usize,
+    cancel: *const Cancel,
+    out: *mut *mut Stream,
+) -> *mut Status {
+    boundary::status(|| {
+        pointer::check_out(out, "out")?;
+        // SAFETY: as this function asks of its caller.
+        let (engine, request, cancel) = unsafe { work(engine, request, media, media_length, cancel) }?;
+        let stop = cancel.child();
+        let (sender, events) = channel();
+        let token = stop.clone();
+        std::thread::Builder::new()
+            .name("emotion-llama".into())
+            .spawn(move || run(&engine, &request, &token, &sender))
+            .map_err(|error| Error::internal(format!("no thread could be started: {error}")))?;
+        // SAFETY: as this function asks of its caller.
+        unsafe { pointer::give(out, Stream { events: Mutex::new(events), stop }, "out") }
+    })
+}
+
+/// The whole analysis. Nobody may be listening any more: what cannot be sent is dropped.
+fn run(engine: &CoreEngine, request: &Request, cancel: &CancelToken, sender: &Sender<Result<Event>>) {
+    let mut tell = |event: CoreEvent<'_>| {
+        let event = match event {
+            CoreEvent::Stage(stage) => Event::Stage { stage },
+            CoreEvent::Text(text) => Event::Text { text: text.to_owned() },
+        };
+        let _ = sender.send(Ok(event));
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| engine.analyze(request, cancel, &mut tell)))
+        .unwrap_or_else(|panic| Err(boundary::defect(&*panic)));
+    let _ = sender.send(outcome.map(|analysis| Event::Result { analysis: Box::new(analysis) }));
+}
+
+/// Waits for the next event and writes it to `*out`: a JSON object whose `type` is `stage` (with `stage`: `decode`, `observe` or
+/// `respond`), `text` (with `text`, a piece of the answer) or `result` (with `analysis`, as `emotion_llama_analyze` gives it). After
+/// `result`, and after a failure, there is nothing more: success with NULL in `*out`.
+///
+/// Fails with what `emotion_llama_analyze` fails with. Since 0.1.
+///
+/// # Safety
+/// `stream` was not freed; `out` points at a place for a pointer. NULL is `invalid_argument`.
+#[no_mangle]
+pub unsafe extern "C" fn emotion_llama_stream_next(stream: *const Stream, out: *mut *mut Text) -> *mut Status {
+    boundary::status(|| {
+        pointer::check_out(out, "out")?;
+        // SAFETY: as this function asks of its caller.
+        let stream = unsafe { pointer::handle(stream, "stream") }?;
+        let event = stream.events.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match event {
+            Ok(event) => {
+                let text = Text::json(&event?)?;
+                // SAFETY: as this function asks of its caller.
+                unsafe { pointer::give(out, text, "out") }
+            }
+            Err(_) => {
+                // SAFETY: not NULL, as was checked; the rest is as this function asks of its caller.
+                unsafe { out.write(std::ptr::null_mut()) };
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Frees a stream; an analysis that still runs is stopped, without waiting for it. NULL is allowed. Since 0.1.
+///
+/// # Safety
+/// `stream` is NULL, or a stream that was not freed and from which nobody is fetching.
+#[no_mangle]
+pub unsafe extern "C" fn emotion_llama_stream_free(stream: *mut Stream) {
+    boundary::value((), || {
+        // SAFETY: as this function asks of its caller.
+        if let Some(stream) = unsafe { stream.as_ref() } {
+            stream.stop.cancel();
+        }
+        // SAFETY: as this function asks of its caller.
+        unsafe { pointer::free(stream) };
+    });
+}
