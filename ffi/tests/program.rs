@@ -1,23 +1,29 @@
-//! A C program that uses every function, compiled against the committed header and run with the built library.
+//! C and C++ programs, compiled against the committed headers and run with the built library: one that uses every function, and the
+//! examples.
 
 mod library;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use library::{clip, include_dir, pack_dir, shared_library};
+use library::{clip, include_dir, pack_dir, root, shared_library};
 
-/// Compiles `tests/c/NAME.c` and links it with a copy of the library under its SONAME.
-fn compiled(dir: &Path, name: &str) -> PathBuf {
+/// Compiles `source` (C99, or C++11 by its name) and links it with a copy of the library under its SONAME.
+fn compiled(dir: &Path, source: &Path) -> PathBuf {
     std::fs::copy(shared_library(), dir.join("libemotionllama.so.1")).unwrap();
     std::os::unix::fs::symlink("libemotionllama.so.1", dir.join("libemotionllama.so")).unwrap();
-    let program = dir.join(name);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(format!("{name}.c"));
-    let output = Command::new("cc")
-        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-g"])
+    let program = dir.join(source.file_stem().unwrap());
+    let (compiler, standard) = match source.extension().and_then(|extension| extension.to_str()) {
+        Some("cpp") => ("c++", "-std=c++11"),
+        _ => ("cc", "-std=c99"),
+    };
+    let output = Command::new(compiler)
+        .args([standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-g"])
         .arg("-I")
         .arg(include_dir())
-        .arg(&source)
+        .arg("-I")
+        .arg(root().join("bindings/cpp"))
+        .arg(source)
         .arg("-L")
         .arg(dir)
         .args(["-lemotionllama", "-lpthread", "-o"])
@@ -28,18 +34,44 @@ fn compiled(dir: &Path, name: &str) -> PathBuf {
     program
 }
 
+/// Runs an example with the built pack, a clip and `more`; gives its exit code and what it printed.
+fn example(name: &str, clip: &Path, more: &[&str]) -> (Option<i32>, String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let program = compiled(dir.path(), &root().join("examples").join(name));
+    let mut command = Command::new(program);
+    command.arg(pack_dir()).arg(clip).args(more).env("LD_LIBRARY_PATH", dir.path());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_examples_run_as_written() {
+    let (code, out, _) = example("c/analyze.c", &clip(), &[]);
+    assert!(code == Some(0) && out.contains(r#""emotion":"angry""#), "{code:?} {out}");
+    let (code, out, err) = example("c/analyze.c", Path::new("/nowhere.mp4"), &[]);
+    assert!(code == Some(1) && out.is_empty() && err.contains("(not_found)"), "{code:?} {out} {err}");
+    for name in ["c/stream.c", "cpp/events.cpp"] {
+        let (code, out, err) = example(name, &clip(), &[]);
+        assert!(code == Some(0) && out.lines().count() >= 5, "{name}: {code:?} {out} {err}");
+        assert!(out.lines().last().unwrap().starts_with(r#"{"type":"result""#), "{name}: {out}");
+    }
+    let (code, out, err) = example("cpp/events.cpp", &clip(), &["stop"]);
+    assert!(code == Some(1) && err.contains("(cancelled)") && !out.contains("result"), "{code:?} {out} {err}");
+}
+
 #[test]
 fn a_c_program_uses_every_function() {
     let dir = tempfile::tempdir().unwrap();
-    let program = compiled(dir.path(), "every_function");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/every_function.c");
+    let program = compiled(dir.path(), &source);
     let output = Command::new(program).arg(pack_dir()).arg(clip()).env("LD_LIBRARY_PATH", dir.path()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     print!("{out}");
     assert!(output.status.success(), "{out}{err}");
     assert!(err.is_empty(), "the library printed: {err}");
 
-    let source =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/every_function.c")).unwrap();
+    let source = std::fs::read_to_string(source).unwrap();
     let header = std::fs::read_to_string(include_dir().join("emotion_llama.h")).unwrap();
     let declared =
         header.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word.starts_with("emotion_llama_"));
