@@ -2,14 +2,16 @@
 # make test    everything that CI checks
 # make pack    the built-in model, in build/packs
 # make bench   how long it takes on this machine
+# make install PREFIX=…   libemotionllama with header, pkg-config and CMake files
 # make lint    rustfmt and clippy
 
 PACK   := build/packs/emotion-llama-mini
 PYTHON := build/venv/bin/python
 CLI    := target/release/emotion-llama
 CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
+PREFIX ?= /usr/local
 
-.PHONY: all setup pack clips build demo test lint bench
+.PHONY: all setup pack clips build demo test lint bench install
 all: build
 
 setup:
@@ -38,3 +40,6 @@ lint: setup
 
 bench: build pack clips
 	cargo bench --workspace --benches
+
+install: build
+	@bash tools/install_library.sh target/release $(PREFIX)
