@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use library::{include_dir, shared_library};
+use serde_json::{json, Map, Value};
 
 /// Set to write the header instead of comparing it.
 const BLESS: &str = "EMOTION_LLAMA_BLESS";
@@ -37,6 +38,55 @@ fn the_header_is_what_the_code_says() {
         committed == generated,
         "include/emotion_llama.h has drifted from ffi/src; run the test with {BLESS}=1 and look at the difference"
     );
+}
+
+/// Every constant, type and function that `header` declares, as JSON: what bindings hold themselves against.
+fn abi(header: &str) -> String {
+    let mut code = String::new();
+    let mut rest = header;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        code.push_str(before);
+        rest = comment.split_once("*/").expect("a comment that ends").1;
+    }
+    code.push_str(rest);
+    let constants: Map<String, Value> = code
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define EMOTION_LLAMA_")?.split_once(' '))
+        .map(|(name, value)| (format!("EMOTION_LLAMA_{name}"), value.parse::<i64>().expect("a number").into()))
+        .collect();
+    let code: Vec<&str> = code
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.starts_with("extern") && !line.starts_with('}'))
+        .collect();
+    let code = code.join(" ").replace(['{', '}'], " ");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut types, mut functions) = (Vec::new(), Map::new());
+    for declaration in code.split(';').map(words).filter(|text| !text.is_empty()) {
+        if let Some(opaque) = declaration.strip_prefix("typedef struct ") {
+            types.push(opaque.split(' ').next().expect("a name").to_owned());
+            continue;
+        }
+        let (head, parameters) =
+            declaration.split_once('(').unwrap_or_else(|| panic!("{declaration:?} is no function"));
+        let name = head.rsplit([' ', '*']).next().expect("a name");
+        let returns = head.strip_suffix(name).expect("the name").trim();
+        let parameters = parameters.trim_end_matches(')');
+        let parameters: Vec<&str> = parameters.split(',').map(str::trim).filter(|text| *text != "void").collect();
+        functions.insert(name.to_owned(), json!({"returns": returns, "parameters": parameters}));
+    }
+    let abi = json!({"abi_version": constants["EMOTION_LLAMA_ABI_VERSION"], "constants": constants, "types": types, "functions": functions});
+    serde_json::to_string_pretty(&abi).unwrap() + "\n"
+}
+
+#[test]
+fn the_list_of_the_abi_is_what_the_header_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("abi.json");
+    let listed = abi(&generated());
+    if std::env::var_os(BLESS).is_some() {
+        std::fs::write(&path, &listed).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == listed, "ffi/abi.json has drifted from the header; run the test with {BLESS}=1");
 }
 
 #[test]
