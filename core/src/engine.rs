@@ -8,10 +8,11 @@ use crate::analysis::{milliseconds, Analysis, AnalysisNote, ModelInfo, Timings};
 use crate::cancel::CancelToken;
 use crate::error::Result;
 use crate::face::FramePick;
-use crate::media::{self, Sampling};
+use crate::features::ClipFeatures;
+use crate::media::{self, Clip, Sampling};
 use crate::pack::{find, Pack, PackRef};
 use crate::perceive::{Observation, Perception};
-use crate::request::{check_text, Question, Request, Transcript};
+use crate::request::{check_text, ClipRequest, Question, Request, Transcript};
 use crate::respond::Responder;
 
 /// How an engine is opened.
@@ -107,20 +108,67 @@ impl Engine {
         cancel: &CancelToken,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<(Observation, f64)> {
-        self.0.responder.check(&request.question, &request.features)?;
-        if let Transcript::Text(text) = &request.transcript {
-            check_text("transcript", Some(text))?;
-        }
+        self.check(&request.question, &request.transcript, &request.features)?;
         on_event(Event::Stage("decode"));
         let began = Instant::now();
-        let sampling = self.0.perception.sampling(Sampling { pick: media_pick(request.frame), ..Sampling::default() });
-        let clip = media::decode(&request.source, &sampling, &request.limits, cancel)?;
+        let clip = media::decode(&request.source, &self.sampling(request.frame), &request.limits, cancel)?;
         let decode_ms = milliseconds(began);
         tracing::debug!(frames = clip.frames.len(), duration_s = clip.duration_s, decode_ms, "decoded");
         on_event(Event::Stage("observe"));
         let observation =
             self.0.perception.observe(&clip, request.frame, &request.transcript, &request.features, cancel)?;
         Ok((observation, decode_ms))
+    }
+
+    /// Which frames of a clip this pack looks at when `frame` is to be described: the sampling for [`media::decode`] or
+    /// [`crate::live::LiveBuffer::clip`].
+    pub fn sampling(&self, frame: FramePick) -> Sampling {
+        self.0.perception.sampling(Sampling { pick: media_pick(frame), ..Sampling::default() })
+    }
+
+    /// [`Engine::analyze`] of a clip that is there already.
+    ///
+    /// # Errors
+    /// As [`Engine::observe_clip`] and [`Engine::answer`].
+    pub fn analyze_clip(
+        &self,
+        clip: &Clip,
+        request: &ClipRequest,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Analysis> {
+        let began = Instant::now();
+        let observation = self.observe_clip(clip, request, cancel, on_event)?;
+        let mut analysis = self.answer(&observation, &request.question, cancel, on_event)?;
+        analysis.timings_ms.total = milliseconds(began);
+        Ok(analysis)
+    }
+
+    /// [`Engine::observe`] of a clip that is there already, whose frames were chosen by [`Engine::sampling`].
+    ///
+    /// # Errors
+    /// `invalid_argument` for a question, words, features or a frame that cannot be used; `cancelled`.
+    pub fn observe_clip(
+        &self,
+        clip: &Clip,
+        request: &ClipRequest,
+        cancel: &CancelToken,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Observation> {
+        self.check(&request.question, &request.transcript, &request.features)?;
+        media::check_sampling(&self.sampling(request.frame))?;
+        cancel.check()?;
+        on_event(Event::Stage("observe"));
+        self.0.perception.observe(clip, request.frame, &request.transcript, &request.features, cancel)
+    }
+
+    /// Refuses what cannot be answered, before any work is done.
+    fn check(&self, question: &Question, transcript: &Transcript, features: &ClipFeatures) -> Result<()> {
+        self.0.responder.check(question, features)?;
+        match transcript {
+            Transcript::Text(text) => check_text("transcript", Some(text)),
+            Transcript::Auto | Transcript::None => Ok(()),
+        }
     }
 
     /// The second half of [`Engine::analyze`]: asks the language model about what was observed.

@@ -18,6 +18,7 @@ pub mod face;
 pub mod features;
 pub mod gguf;
 pub mod kernels;
+pub mod live;
 pub mod llama;
 pub mod media;
 pub mod nn;

@@ -9,7 +9,7 @@ use super::{Limits, Waveform};
 use crate::error::{Error, Result};
 
 /// Gaps in the time stamps above this are silence; below it they are rounding of the container. In seconds.
-const MIN_GAP_S: f64 = 0.1;
+pub(crate) const MIN_GAP_S: f64 = 0.1;
 /// A waveform whose loudest sample is below this (-80 dB) is silence.
 const SILENCE_PEAK: f32 = 1e-4;
 
@@ -187,7 +187,7 @@ impl AudioStream {
 }
 
 /// Whether `waveform` is silence from end to end.
-pub(super) fn is_silent(waveform: &Waveform) -> bool {
+pub(crate) fn is_silent(waveform: &Waveform) -> bool {
     waveform.samples.iter().all(|sample| sample.abs() < SILENCE_PEAK)
 }
 

@@ -9,7 +9,7 @@ use ffmpeg_next::{ffi, frame};
 
 use super::scan::seconds;
 use super::{raw, Frame};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// `AVCOL_RANGE_JPEG`: 0..255 instead of 16..235.
 const RANGE_FULL: i32 = 2;
@@ -20,7 +20,7 @@ const MAX_PIXEL_ASPECT: f64 = 8.0;
 
 /// How stored rows and columns become displayed ones: first `transpose` (rows become columns), then the flips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Orientation {
+pub(crate) struct Orientation {
     transpose: bool,
     flip_x: bool,
     flip_y: bool,
@@ -77,13 +77,16 @@ impl Orientation {
 }
 
 /// Converts frames of one stream; keeps the scaler while the format stays the same.
-pub(super) struct Converter {
+pub(crate) struct Converter {
     max_side: usize,
     stream_orientation: Orientation,
     // Stills are always BT.601 unless they say otherwise: so JPEG and WebP define it.
     is_still: bool,
     scaler: Option<(Setup, scaling::Context)>,
 }
+
+// SAFETY: the scaler is owned by the converter alone, is used through `&mut self` only, and libswscale ties no context to a thread.
+unsafe impl Send for Converter {}
 
 #[derive(PartialEq, Eq, Clone, Copy)]
 struct Setup {
@@ -143,14 +146,7 @@ impl Converter {
             _ => scaler(&setup)?,
         };
         let (_, scaler) = self.scaler.insert((setup, scaler));
-        let mut rgb = frame::Video::new(Pixel::RGB24, to.0, to.1);
-        // SAFETY: a frame whose buffer could not be allocated has no data; only that is read.
-        if unsafe { rgb.is_empty() } {
-            return Err(Error::new(
-                crate::error::ErrorKind::OutOfMemory,
-                format!("no memory for a picture of {} x {}; lower max_side", to.0, to.1),
-            ));
-        }
+        let mut rgb = blank(Pixel::RGB24, to.0, to.1)?;
         // SAFETY: the scaler was made for exactly the format and size of `picture` (`known == setup`), whose planes are valid
         // for that format as the decoder made them, and for the format and size of `rgb`, allocated just above.
         let rows = unsafe {
@@ -172,9 +168,28 @@ impl Converter {
     }
 }
 
+/// A picture with room for its pixels, which are not set.
+///
+/// # Errors
+/// `out_of_memory`.
+pub(crate) fn blank(format: Pixel, width: u32, height: u32) -> Result<frame::Video> {
+    let picture = frame::Video::new(format, width, height);
+    // SAFETY: a frame whose buffer could not be allocated has no data; only that is read.
+    if unsafe { picture.is_empty() } {
+        return Err(Error::new(
+            ErrorKind::OutOfMemory,
+            format!("no memory for a picture of {width} x {height}; lower max_side or give smaller pictures"),
+        ));
+    }
+    Ok(picture)
+}
+
 fn scaler(setup: &Setup) -> Result<scaling::Context> {
     let shrinks = setup.to.0 < setup.width || setup.to.1 < setup.height;
-    let flags = if shrinks { Flags::AREA } else { Flags::BILINEAR } | Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT;
+    let quality = Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT;
+    // Without it RGB loses half its chroma, and in pictures of odd width the last column is mixed with the padding.
+    let quality = quality | Flags::FULL_CHR_H_INP;
+    let flags = if shrinks { Flags::AREA } else { Flags::BILINEAR } | quality;
     let (width, height) = setup.to;
     let mut scaler = scaling::Context::get(setup.format, setup.width, setup.height, Pixel::RGB24, width, height, flags)
         .map_err(|_| unconvertible(setup))?;

@@ -19,7 +19,7 @@ const MAX_FRAME_SAMPLES: usize = 1 << 24;
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=1_600_000;
 
 /// Resamples sound of one layout, rate and sample format.
-pub(super) struct Mixer {
+pub(crate) struct Mixer {
     context: resampling::Context,
     input: Input,
     averages: bool,
@@ -27,7 +27,7 @@ pub(super) struct Mixer {
 
 /// What a [`Mixer`] is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Input {
+pub(crate) struct Input {
     format: Sample,
     layout: ChannelLayout,
     channels: u16,
@@ -60,6 +60,11 @@ impl Mixer {
         Ok(Self { context, input, averages: true })
     }
 
+    /// A mixer for [`Mixer::mix_mono`] at `rate` hertz.
+    pub fn mono(rate: u32) -> Result<Self> {
+        Self::new(Input { format: Sample::F32(Type::Packed), layout: ChannelLayout::MONO, channels: 1, rate })
+    }
+
     /// Whether this mixer takes `input`.
     pub fn takes(&self, input: Input) -> bool {
         self.input == input
@@ -79,6 +84,16 @@ impl Mixer {
         // SAFETY: the context was made for the format, layout and rate of `frame` (`takes`), whose planes hold `count` samples of
         // each channel as the decoder made them.
         unsafe { self.run((*frame.as_ptr()).extended_data.cast::<*const u8>().cast_const(), count, samples) }
+    }
+
+    /// Adds the sound of `mono` to `samples`, but for what the filter holds back. For a mixer made by [`Mixer::mono`].
+    pub fn mix_mono(&mut self, mono: &[f32], samples: &mut Vec<f32>) -> Result<()> {
+        let is_mono = self.input.format == Sample::F32(Type::Packed) && self.input.channels == 1;
+        if !is_mono || mono.len() > MAX_FRAME_SAMPLES {
+            return Err(unmixable(&self.input));
+        }
+        // SAFETY: one plane of `mono.len()` f32, which is what the context was made for (`is_mono`).
+        unsafe { self.run([mono.as_ptr().cast::<u8>()].as_ptr(), mono.len(), samples) }
     }
 
     /// Adds what the filter still holds.

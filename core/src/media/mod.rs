@@ -5,15 +5,15 @@
 //! memory holds the kept frames and two more. Nothing but the named file is ever opened: the demuxers get their bytes from this
 //! crate's own reader, and formats that refer to other files or to a network are not admitted.
 
-mod audio;
+pub(crate) mod audio;
 mod backend;
-mod convert;
+pub(crate) mod convert;
 mod demuxer;
 mod drain;
-mod mix;
+pub(crate) mod mix;
 mod note;
-mod pairs;
-mod pick;
+pub(crate) mod pairs;
+pub(crate) mod pick;
 mod raw;
 mod scan;
 mod source;
@@ -242,7 +242,8 @@ pub fn decode(source: &Source, sampling: &Sampling, limits: &Limits, cancel: &Ca
     })
 }
 
-fn check_options(sampling: &Sampling, limits: &Limits) -> Result<()> {
+/// Refuses what no frames can be chosen by.
+pub(crate) fn check_sampling(sampling: &Sampling) -> Result<()> {
     if sampling.max_side == 0 {
         return Err(Error::invalid_argument(
             "max_side is 0; give the longest side of kept frames in pixels, 1 or more",
@@ -255,6 +256,11 @@ fn check_options(sampling: &Sampling, limits: &Limits) -> Result<()> {
             )));
         }
     }
+    Ok(())
+}
+
+fn check_options(sampling: &Sampling, limits: &Limits) -> Result<()> {
+    check_sampling(sampling)?;
     if limits.max_duration_s.is_nan() || limits.max_duration_s <= 0.0 {
         return Err(Error::invalid_argument(format!(
             "max_duration_s is {}; give a positive number of seconds",

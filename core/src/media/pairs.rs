@@ -16,7 +16,7 @@ fn firsts(count: u64, pairs: usize) -> impl Iterator<Item = u64> {
 }
 
 /// The numbers of the wanted frames in a video of `count` frames, ascending, each once.
-pub(super) fn numbers(count: u64, pairs: usize) -> Vec<u64> {
+pub(crate) fn numbers(count: u64, pairs: usize) -> Vec<u64> {
     let last = count.saturating_sub(1);
     let mut numbers: Vec<u64> = firsts(count, pairs).flat_map(|first| [first, (first + 1).min(last)]).collect();
     numbers.sort_unstable();
@@ -26,7 +26,7 @@ pub(super) fn numbers(count: u64, pairs: usize) -> Vec<u64> {
 
 /// Positions in `frames`, ascending by index, of the pairs in a video of which `count` frames were expected and `decoded` came
 /// out. Empty without frames.
-pub(super) fn positions(count: u64, decoded: u64, pairs: usize, frames: &[Frame]) -> Vec<usize> {
+pub(crate) fn positions(count: u64, decoded: u64, pairs: usize, frames: &[Frame]) -> Vec<usize> {
     let Some(end) = frames.len().checked_sub(1) else { return Vec::new() };
     let last = count.min(decoded).saturating_sub(1);
     let nearest = |number: u64| {

@@ -12,7 +12,7 @@ pub(super) fn wanted_time(pick: FramePick, span: (f64, f64)) -> f64 {
 }
 
 /// The times in seconds, ascending, to which the nearest frames are kept.
-pub(super) fn wanted_times(sampling: &Sampling, span: (f64, f64)) -> Vec<f64> {
+pub(crate) fn wanted_times(sampling: &Sampling, span: (f64, f64)) -> Vec<f64> {
     let (start, end) = span;
     let bins = sampling.max_frames;
     let width = (end - start).max(0.0) / bins.max(1) as f64;
@@ -108,6 +108,28 @@ impl Picker {
     }
 }
 
+/// Positions, ascending, of the frames to keep of those at `times` (ascending): the nearest to each of the ascending `wanted` times, and
+/// those whose position is in the ascending `numbers`.
+pub(crate) fn choose(times: impl IntoIterator<Item = f64>, wanted: Vec<f64>, numbers: Vec<u64>) -> Vec<usize> {
+    let mut picker = Picker::new(wanted, numbers);
+    let mut kept = Vec::new();
+    let mut count = 0usize;
+    for time in times {
+        count += 1;
+        keep_of(&picker.advance(time), count, &mut kept);
+    }
+    keep_of(&picker.finish(), count, &mut kept);
+    // The last but one may be asked for after the last was kept.
+    kept.sort_unstable();
+    kept
+}
+
+/// Adds what `keep` says of the last two of `count` frames.
+fn keep_of(keep: &Keep, count: usize, kept: &mut Vec<usize>) {
+    kept.extend(count.checked_sub(2).filter(|_| keep.previous));
+    kept.extend(count.checked_sub(1).filter(|_| keep.newest));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,25 +139,7 @@ mod tests {
     }
 
     fn picked_by_both(times: &[f64], wanted: Vec<f64>, numbers: Vec<u64>) -> Vec<usize> {
-        let mut picker = Picker::new(wanted, numbers);
-        let mut kept = Vec::new();
-        for (index, &time) in times.iter().enumerate() {
-            let keep = picker.advance(time);
-            if keep.previous {
-                kept.push(index - 1);
-            }
-            if keep.newest {
-                kept.push(index);
-            }
-        }
-        let keep = picker.finish();
-        if keep.previous {
-            kept.push(times.len() - 2);
-        }
-        if keep.newest {
-            kept.push(times.len() - 1);
-        }
-        kept
+        choose(times.iter().copied(), wanted, numbers)
     }
 
     #[test]

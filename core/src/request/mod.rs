@@ -70,6 +70,19 @@ impl Request {
     }
 }
 
+/// One question about a clip that is there already, such as one from a [`crate::live::LiveBuffer`]: a [`Request`] without the source.
+#[derive(Debug, Clone, Default)]
+pub struct ClipRequest {
+    /// What is asked.
+    pub question: Question,
+    /// Where the words come from.
+    pub transcript: Transcript,
+    /// The frame that is described. Cut the clip with the sampling that [`crate::engine::Engine::sampling`] gives for it.
+    pub frame: FramePick,
+    /// Features that were extracted beforehand, in place of what the published model's encoders would give.
+    pub features: ClipFeatures,
+}
+
 /// What is asked about a clip, and how the answer is written.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
