@@ -22,6 +22,7 @@ has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 missing=()
 need cc || missing+=(gcc libc6-dev)
+need c++ || missing+=(g++)
 has_ffmpeg_headers || missing+=(pkg-config libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev)
 has_libclang || missing+=(libclang-dev)
 need ffmpeg || missing+=(ffmpeg)
