@@ -2,7 +2,7 @@
 
 mod library;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use library::{include_dir, shared_library};
@@ -14,12 +14,8 @@ const BLESS: &str = "EMOTION_LLAMA_BLESS";
 fn generated() -> String {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(crate_dir.join("cbindgen.toml")).unwrap();
-    // Every file by name: the crate is not expanded and no other crate is looked at.
-    let mut sources: Vec<PathBuf> =
-        std::fs::read_dir(crate_dir.join("src")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    sources.sort();
-    let builder =
-        sources.iter().fold(cbindgen::Builder::new().with_config(config), |builder, path| builder.with_src(path));
+    // The modules are found from the root file; no other crate is looked at.
+    let builder = cbindgen::Builder::new().with_config(config).with_src(crate_dir.join("src/lib.rs"));
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
     // What rustdoc calls safety is the caller's part of the contract.
@@ -72,7 +68,8 @@ fn abi(header: &str) -> String {
         let returns = head.strip_suffix(name).expect("the name").trim();
         let parameters = parameters.trim_end_matches(')');
         let parameters: Vec<&str> = parameters.split(',').map(str::trim).filter(|text| *text != "void").collect();
-        functions.insert(name.to_owned(), json!({"returns": returns, "parameters": parameters}));
+        let before = functions.insert(name.to_owned(), json!({"returns": returns, "parameters": parameters}));
+        assert!(before.is_none(), "{name} is declared twice");
     }
     let abi = json!({"abi_version": constants["EMOTION_LLAMA_ABI_VERSION"], "constants": constants, "types": types, "functions": functions});
     serde_json::to_string_pretty(&abi).unwrap() + "\n"
