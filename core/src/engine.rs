@@ -87,7 +87,7 @@ impl Engine {
         &self,
         request: &Request,
         cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Analysis> {
         let began = Instant::now();
         let (observation, decode_ms) = self.observe(request, cancel, on_event)?;
@@ -106,7 +106,7 @@ impl Engine {
         &self,
         request: &Request,
         cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<(Observation, f64)> {
         self.check(&request.question, &request.transcript, &request.features)?;
         on_event(Event::Stage("decode"));
@@ -135,7 +135,7 @@ impl Engine {
         clip: &Clip,
         request: &ClipRequest,
         cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Analysis> {
         let began = Instant::now();
         let observation = self.observe_clip(clip, request, cancel, on_event)?;
@@ -153,7 +153,7 @@ impl Engine {
         clip: &Clip,
         request: &ClipRequest,
         cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Observation> {
         self.check(&request.question, &request.transcript, &request.features)?;
         media::check_sampling(&self.sampling(request.frame))?;
@@ -180,7 +180,7 @@ impl Engine {
         observation: &Observation,
         question: &Question,
         cancel: &CancelToken,
-        on_event: &mut dyn FnMut(Event<'_>),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Analysis> {
         on_event(Event::Stage("respond"));
         let began = Instant::now();

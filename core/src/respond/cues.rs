@@ -49,7 +49,7 @@ impl CueResponder {
         transcript: Option<&str>,
         question: &Question,
         cancel: &CancelToken,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Response> {
         let LanguageModel { llama, tokenizer, .. } = &self.language;
         let began = Instant::now();

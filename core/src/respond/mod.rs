@@ -121,7 +121,7 @@ impl Responder {
         transcript: Option<&str>,
         question: &Question,
         cancel: &CancelToken,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Response> {
         self.check(question, &ClipFeatures::default())?;
         match &self.0 {
@@ -192,7 +192,7 @@ impl LanguageModel {
         logits: &[f32],
         mut sampler: Sampler,
         cancel: &CancelToken,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Written> {
         let mut stream = self.tokenizer.stream();
         let mut text = String::new();

@@ -54,7 +54,7 @@ impl PublishedResponder {
         transcript: Option<&str>,
         question: &Question,
         cancel: &CancelToken,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Response> {
         let (task, text) = question.resolve();
         let Some(encoded) = &features.encoded else {
