@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Question, Request, Transcript};
+use super::{ClipRequest, Question, Request, Transcript};
 use crate::error::{Error, Result};
 use crate::face::FramePick;
 use crate::features::ClipFeatures;
@@ -43,7 +43,7 @@ enum Frame {
     Name(String),
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Features {
     mae: Option<Vec<f32>>,
@@ -51,7 +51,7 @@ struct Features {
     hubert: Option<Vec<f32>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LimitFields {
     max_duration_s: Option<f64>,
@@ -70,11 +70,7 @@ impl Request {
     /// `invalid_argument` naming the field: text that is no such object, a field that is not known or of another type, a value out of its
     /// range, no clip or two.
     pub fn from_json(text: &[u8], source: Option<Source>) -> Result<Self> {
-        let unexpected = |what: String| Error::invalid_argument(format!("the request is not what is expected: {what}"));
-        if text.trim_ascii_start().first() != Some(&b'{') {
-            return Err(unexpected("it is no JSON object; write {\"path\": …}".into()));
-        }
-        let fields: Fields = serde_json::from_slice(text).map_err(|error| unexpected(error.to_string()))?;
+        let (fields, question) = Fields::parse(text)?;
         let source = match (source, fields.path) {
             (Some(source), None) => source,
             (None, Some(path)) => Source::from(path),
@@ -90,11 +86,86 @@ impl Request {
                 ))
             }
         };
+        let limits = Limits::default();
+        Ok(Self {
+            question,
+            transcript: fields.transcript.as_deref().map_or(Transcript::Auto, Transcript::from),
+            frame: fields.frame.map_or(Ok(FramePick::Peak), Frame::pick)?,
+            limits: Limits {
+                max_duration_s: fields.limits.max_duration_s.unwrap_or(limits.max_duration_s),
+                max_pixels: fields.limits.max_pixels.unwrap_or(limits.max_pixels),
+                max_streams: fields.limits.max_streams.unwrap_or(limits.max_streams),
+                max_bytes: fields.limits.max_bytes.or(limits.max_bytes),
+            },
+            features: fields.features.into(),
+            ..Self::new(source)
+        })
+    }
+}
+
+impl ClipRequest {
+    /// As [`Request::from_json`], about a clip that is there already: `path` and `limits` are refused.
+    ///
+    /// # Errors
+    /// As [`Request::from_json`].
+    pub fn from_json(text: &[u8]) -> Result<Self> {
+        let (fields, question) = Fields::parse(text)?;
+        if let Some(path) = fields.path {
+            return Err(Error::invalid_argument(format!(
+                "the request names {}, but the clip is there already; leave \"path\" out",
+                path.display()
+            )));
+        }
+        if fields.limits != LimitFields::default() {
+            return Err(Error::invalid_argument(
+                "\"limits\" are for files; leave them out, as the clip is there already",
+            ));
+        }
+        Ok(Self {
+            question,
+            transcript: fields.transcript.as_deref().map_or(Transcript::Auto, Transcript::from),
+            frame: fields.frame.map_or(Ok(FramePick::Peak), Frame::pick)?,
+            features: fields.features.into(),
+        })
+    }
+}
+
+impl Question {
+    /// As [`Request::from_json`], about a clip that was observed already: only what concerns the question and its answer may be given.
+    ///
+    /// # Errors
+    /// As [`Request::from_json`].
+    pub fn from_json(text: &[u8]) -> Result<Self> {
+        let (fields, question) = Fields::parse(text)?;
+        let clip_fields = [
+            ("path", fields.path.is_some()),
+            ("transcript", fields.transcript.is_some()),
+            ("frame", fields.frame.is_some()),
+            ("features", fields.features != Features::default()),
+            ("limits", fields.limits != LimitFields::default()),
+        ];
+        match clip_fields.into_iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(Error::invalid_argument(format!(
+                "{name:?} is about the clip, which was observed already; give it when the conversation begins"
+            ))),
+            None => Ok(question),
+        }
+    }
+}
+
+impl Fields {
+    /// The fields, and the question that they make.
+    fn parse(text: &[u8]) -> Result<(Self, Question)> {
+        let unexpected = |what: String| Error::invalid_argument(format!("the request is not what is expected: {what}"));
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(unexpected("it is no JSON object; write {\"path\": …}".into()));
+        }
+        let mut fields: Fields = serde_json::from_slice(text).map_err(|error| unexpected(error.to_string()))?;
         let defaults = SamplingOptions::default();
         let question = Question {
             task: fields.task.as_deref().map(Task::parse).transpose()?,
-            prompt: fields.prompt,
-            labels: fields.labels,
+            prompt: fields.prompt.take(),
+            labels: fields.labels.take(),
             prompt_path: fields.prompt_path,
             sampling: SamplingOptions {
                 max_new_tokens: fields.max_new_tokens.unwrap_or(defaults.max_new_tokens),
@@ -107,24 +178,13 @@ impl Request {
             },
         };
         question.validate()?;
-        let limits = Limits::default();
-        Ok(Self {
-            question,
-            transcript: fields.transcript.as_deref().map_or(Transcript::Auto, Transcript::from),
-            frame: fields.frame.map_or(Ok(FramePick::Peak), Frame::pick)?,
-            limits: Limits {
-                max_duration_s: fields.limits.max_duration_s.unwrap_or(limits.max_duration_s),
-                max_pixels: fields.limits.max_pixels.unwrap_or(limits.max_pixels),
-                max_streams: fields.limits.max_streams.unwrap_or(limits.max_streams),
-                max_bytes: fields.limits.max_bytes.or(limits.max_bytes),
-            },
-            features: ClipFeatures {
-                mae: fields.features.mae,
-                videomae: fields.features.videomae,
-                hubert: fields.features.hubert,
-            },
-            ..Self::new(source)
-        })
+        Ok((fields, question))
+    }
+}
+
+impl From<Features> for ClipFeatures {
+    fn from(given: Features) -> Self {
+        Self { mae: given.mae, videomae: given.videomae, hubert: given.hubert }
     }
 }
 
@@ -199,6 +259,27 @@ mod tests {
         }
         let both = Request::from_json(br#"{"path": "a"}"#, Some(Source::from(vec![1u8]))).unwrap_err();
         assert!(both.message.contains("one of them"), "{both}");
+    }
+
+    #[test]
+    fn a_request_about_what_is_there_already_takes_no_file_and_a_question_nothing_of_the_clip() {
+        let request =
+            ClipRequest::from_json(br#"{"task": "reason", "frame": "first", "transcript": "hello"}"#).unwrap();
+        assert_eq!(request.question.task, Some(Task::Reason));
+        assert_eq!((request.transcript, request.frame), (Transcript::Text("hello".into()), FramePick::First));
+        assert_eq!(Question::from_json(br#"{"prompt": "Why?"}"#).unwrap().prompt.as_deref(), Some("Why?"));
+        let refused = [
+            (ClipRequest::from_json(br#"{"path": "a.mp4"}"#).map(drop), "a.mp4"),
+            (ClipRequest::from_json(br#"{"limits": {"max_bytes": 1}}"#).map(drop), "limits"),
+            (Question::from_json(br#"{"path": "a.mp4"}"#).map(drop), "path"),
+            (Question::from_json(br#"{"frame": "first"}"#).map(drop), "frame"),
+            (Question::from_json(br#"{"transcript": "none"}"#).map(drop), "transcript"),
+            (Question::from_json(br#"{"features": {"mae": [1]}}"#).map(drop), "features"),
+        ];
+        for (outcome, word) in refused {
+            let error = outcome.unwrap_err();
+            assert!(error.name() == "invalid_argument" && error.message.contains(word), "{error}");
+        }
     }
 
     proptest! {
