@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::face::{crop, crops_for, FaceReading, FramePick};
 use crate::features::{ClipFeatures, EncodedClip};
 use crate::media::{self, Clip, Sampling, Waveform};
-use crate::pack::{Pack, PublishedSpec};
+use crate::pack::{Loading, PublishedSpec};
 use crate::preprocess::{clip_picture, unit_picture};
 
 /// How much larger than the face's box its crop is.
@@ -47,16 +47,16 @@ pub struct Encoding {
 }
 
 impl Encoders {
-    /// Maps the encoders of `pack`, which `spec` describes.
+    /// Maps the encoders of the pack that is being loaded, which `spec` describes.
     ///
     /// # Errors
-    /// `pack_invalid` naming the file and what is wrong with it.
-    pub fn open(pack: &Pack, spec: &PublishedSpec) -> Result<Self> {
+    /// `pack_invalid` naming the file and what is wrong with it; `cancelled`.
+    pub fn open(loading: &Loading<'_>, spec: &PublishedSpec) -> Result<Self> {
         Ok(Self {
-            eva: EvaViT::open(&pack.path(&spec.eva))?,
-            hubert: Hubert::open(&pack.path(&spec.hubert))?,
-            mae: spec.mae.as_ref().map(|name| Mae::open(&pack.path(name))).transpose()?,
-            videomae: spec.videomae.as_ref().map(|name| VideoMae::open(&pack.path(name))).transpose()?,
+            eva: loading.part(&spec.eva, EvaViT::open)?,
+            hubert: loading.part(&spec.hubert, Hubert::open)?,
+            mae: spec.mae.as_ref().map(|name| loading.part(name, Mae::open)).transpose()?,
+            videomae: spec.videomae.as_ref().map(|name| loading.part(name, VideoMae::open)).transpose()?,
         })
     }
 

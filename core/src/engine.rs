@@ -10,10 +10,11 @@ use crate::error::Result;
 use crate::face::FramePick;
 use crate::features::ClipFeatures;
 use crate::media::{self, Clip, Sampling};
-use crate::pack::{find, Pack, PackRef};
+use crate::pack::{find, LoadProgress, Loading, Pack, PackRef};
 use crate::perceive::{Observation, Perception};
 use crate::request::{check_text, ClipRequest, Question, Request, Transcript};
 use crate::respond::Responder;
+use crate::workers::Workers;
 
 /// How an engine is opened.
 #[derive(Debug, Clone)]
@@ -22,11 +23,13 @@ pub struct EngineOptions {
     pub search: Vec<PathBuf>,
     /// Whether every file's SHA-256 is compared with the manifest while the pack loads. Default true.
     pub verify: bool,
+    /// Threads that each call computes with; 0, the default, for one per processor.
+    pub threads: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { search: Vec::new(), verify: true }
+        Self { search: Vec::new(), verify: true, threads: 0 }
     }
 }
 
@@ -47,6 +50,7 @@ struct Inner {
     pack: Pack,
     perception: Perception,
     responder: Responder,
+    workers: Workers,
 }
 
 impl Engine {
@@ -55,15 +59,39 @@ impl Engine {
     /// # Errors
     /// `not_found` if there is no such pack; `pack_invalid` naming the file that is missing, damaged or of another version.
     pub fn open(wanted: &PackRef, options: &EngineOptions) -> Result<Self> {
+        Self::open_observed(wanted, options, &CancelToken::new(), &|_| {})
+    }
+
+    /// As [`Engine::open`]; can be stopped, and `report` is told how far it is, from several threads.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; `cancelled`.
+    pub fn open_observed(
+        wanted: &PackRef,
+        options: &EngineOptions,
+        cancel: &CancelToken,
+        report: &(dyn Fn(LoadProgress) + Sync),
+    ) -> Result<Self> {
+        cancel.check()?;
         let pack = find(wanted, &options.search)?;
-        let (verified, (perception, responder)) = rayon::join(
-            || if options.verify { pack.verify() } else { Ok(()) },
-            || rayon::join(|| Perception::open(&pack), || Responder::open(&pack)),
-        );
-        verified?;
-        let (perception, responder) = (perception?, responder?);
+        let workers = Workers::new(options.threads)?;
+        let loading = Loading::new(&pack, options.verify, cancel, report);
+        let (perception, responder) = workers.run(|| {
+            let (verified, (perception, responder)) = rayon::join(
+                || if options.verify { loading.verify() } else { Ok(()) },
+                || rayon::join(|| Perception::open(&loading), || Responder::open(&loading)),
+            );
+            verified?;
+            Ok((perception?, responder?))
+        })?;
+        loading.finish()?;
         tracing::debug!(pack = pack.manifest().name, digest = pack.digest(), "opened");
-        Ok(Self(Arc::new(Inner { pack, perception, responder })))
+        Ok(Self(Arc::new(Inner { pack, perception, responder, workers })))
+    }
+
+    /// Threads that each call computes with.
+    pub fn threads(&self) -> usize {
+        self.0.workers.threads()
     }
 
     /// The pack that was opened.
@@ -79,7 +107,7 @@ impl Engine {
         self.0.responder.feature_width(encoder)
     }
 
-    /// Analyses one clip. `on_event` is called on this thread.
+    /// Analyses one clip. `on_event` is called on this thread or on one of the engine's, one call at a time.
     ///
     /// # Errors
     /// What [`media::decode`] and [`Responder::respond`] say. A missing face, voice or stream is a note in the result.
@@ -115,8 +143,10 @@ impl Engine {
         let decode_ms = milliseconds(began);
         tracing::debug!(frames = clip.frames.len(), duration_s = clip.duration_s, decode_ms, "decoded");
         on_event(Event::Stage("observe"));
-        let observation =
-            self.0.perception.observe(&clip, request.frame, &request.transcript, &request.features, cancel)?;
+        let observation = self
+            .0
+            .workers
+            .run(|| self.0.perception.observe(&clip, request.frame, &request.transcript, &request.features, cancel))?;
         Ok((observation, decode_ms))
     }
 
@@ -159,7 +189,9 @@ impl Engine {
         media::check_sampling(&self.sampling(request.frame))?;
         cancel.check()?;
         on_event(Event::Stage("observe"));
-        self.0.perception.observe(clip, request.frame, &request.transcript, &request.features, cancel)
+        self.0
+            .workers
+            .run(|| self.0.perception.observe(clip, request.frame, &request.transcript, &request.features, cancel))
     }
 
     /// Refuses what cannot be answered, before any work is done.
@@ -184,13 +216,15 @@ impl Engine {
     ) -> Result<Analysis> {
         on_event(Event::Stage("respond"));
         let began = Instant::now();
-        let response = self.0.responder.respond(
-            &observation.features,
-            observation.transcript.as_deref(),
-            question,
-            cancel,
-            &mut |piece| on_event(Event::Text(piece)),
-        )?;
+        let response = self.0.workers.run(|| {
+            self.0.responder.respond(
+                &observation.features,
+                observation.transcript.as_deref(),
+                question,
+                cancel,
+                &mut |piece| on_event(Event::Text(piece)),
+            )
+        })?;
         tracing::debug!(emotion = response.emotion, ?response.usage, "answered");
         let mut notes = observation.notes.clone();
         if response.cut {

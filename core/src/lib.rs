@@ -31,6 +31,7 @@ pub mod prompt;
 pub mod request;
 pub mod respond;
 pub mod voice;
+mod workers;
 
 pub use cancel::CancelToken;
 pub use error::{Error, ErrorKind, Result};

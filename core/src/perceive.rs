@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::face::{FaceReader, FaceReading, FramePick, PeakFace};
 use crate::features::{ClipFeatures, Cue, FaceFeatures, Features, VoiceFeatures};
 use crate::media::{Clip, Sampling, Waveform};
-use crate::pack::{ModelSpec, Pack};
+use crate::pack::{Loading, ModelSpec};
 use crate::request::Transcript;
 use crate::voice::{condition, measure, Prosody, VoiceHead};
 
@@ -64,16 +64,16 @@ struct Heard {
 }
 
 impl Perception {
-    /// Loads the nets of `pack`.
+    /// Loads the nets of the pack that is being loaded.
     ///
     /// # Errors
-    /// `pack_invalid` naming the file and what is wrong with it.
-    pub fn open(pack: &Pack) -> Result<Self> {
-        let (with_cues, encoders) = match &pack.manifest().model {
+    /// `pack_invalid` naming the file and what is wrong with it; `cancelled`.
+    pub fn open(loading: &Loading<'_>) -> Result<Self> {
+        let (with_cues, encoders) = match &loading.pack().manifest().model {
             ModelSpec::Cues(_) => (true, None),
-            ModelSpec::EmotionLlama(spec) => (spec.perception, Some(Encoders::open(pack, spec)?)),
+            ModelSpec::EmotionLlama(spec) => (spec.perception, Some(Encoders::open(loading, spec)?)),
         };
-        let cues = with_cues.then(|| CueNets::open(pack)).transpose()?;
+        let cues = with_cues.then(|| CueNets::open(loading)).transpose()?;
         Ok(Self { cues, encoders })
     }
 
@@ -177,13 +177,18 @@ impl Perception {
 }
 
 impl CueNets {
-    fn open(pack: &Pack) -> Result<Self> {
-        let (face, speech) = rayon::join(
-            || FaceReader::open(pack.dir()),
-            || -> Result<_> { Ok((Whisper::open(pack.dir())?, VoiceHead::open(pack.dir())?)) },
+    fn open(loading: &Loading<'_>) -> Result<Self> {
+        let dir = loading.pack().dir();
+        let (face, (whisper, voice)) = rayon::join(
+            || loading.part(FaceReader::FILE, |_| FaceReader::open(dir)),
+            || {
+                rayon::join(
+                    || loading.part(Whisper::FILE, |_| Whisper::open(dir)),
+                    || loading.part(VoiceHead::FILE, |_| VoiceHead::open(dir)),
+                )
+            },
         );
-        let (whisper, voice) = speech?;
-        Ok(Self { face: face?, whisper, voice })
+        Ok(Self { face: face?, whisper: whisper?, voice: voice? })
     }
 }
 

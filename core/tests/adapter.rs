@@ -6,7 +6,7 @@ mod common;
 
 use common::{pack_dir, root};
 use emotion_llama_core::features::{FaceFeatures, Features, VoiceFeatures};
-use emotion_llama_core::pack::{ModelSpec, Pack};
+use emotion_llama_core::pack::{Loading, ModelSpec, Pack};
 use emotion_llama_core::projector::CueProjector;
 use emotion_llama_core::prompt::Task;
 use emotion_llama_core::request::Question;
@@ -83,7 +83,8 @@ fn soft_tokens_agree_with_the_recipe() {
 #[test]
 fn label_scores_and_text_agree_with_the_recipe() {
     let pack = Pack::open(&pack_dir()).unwrap();
-    let responder = Responder::open(&pack).unwrap();
+    let cancel = CancelToken::new();
+    let responder = Responder::open(&Loading::new(&pack, false, &cancel, &|_| {})).unwrap();
     let reference = Reference::read();
     for case in &reference.cases {
         let name = case["name"].as_str().unwrap();

@@ -5,12 +5,14 @@
 mod common;
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use common::{clip, engine, root};
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::Event;
+use emotion_llama_core::engine::{Engine, EngineOptions, Event};
 use emotion_llama_core::features::{FaceFeatures, Features, FACE_CLASSES};
+use emotion_llama_core::pack::PackRef;
 use emotion_llama_core::perceive::Observation;
 use emotion_llama_core::prompt::Task;
 use emotion_llama_core::request::{Question, Request, Transcript};
@@ -280,4 +282,40 @@ fn one_engine_serves_many_threads() {
 fn every_face_class_is_a_label_of_the_pack() {
     let labels = &engine().pack().manifest().labels;
     assert!(FACE_CLASSES.iter().all(|class| labels.iter().any(|label| label == class)));
+}
+
+#[test]
+fn a_load_tells_how_far_it_is_and_can_be_stopped() {
+    let pack = PackRef::Dir(common::pack_dir());
+    let options = EngineOptions::default();
+    let reports = Mutex::new(Vec::new());
+    Engine::open_observed(&pack, &options, &CancelToken::new(), &|progress| reports.lock().unwrap().push(progress))
+        .unwrap();
+    let reports = reports.into_inner().unwrap();
+    let total = reports[0].total;
+    assert!(reports.len() > 20 && reports.iter().all(|progress| progress.total == total && progress.done <= total));
+    assert_eq!(reports.iter().map(|progress| progress.done).max(), Some(total));
+
+    for at in [1, 5, 40] {
+        let (cancel, count) = (CancelToken::new(), AtomicUsize::new(0));
+        let stopped = Engine::open_observed(&pack, &options, &cancel, &|_| {
+            if count.fetch_add(1, Ordering::Relaxed) + 1 == at {
+                cancel.cancel();
+            }
+        });
+        assert_eq!(stopped.err().map(|error| error.name()), Some("cancelled"), "at report {at}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_the_answer() {
+    let request = Request { transcript: Transcript::None, ..Request::new(common::clip("HAP")) };
+    let answer = |threads| {
+        let options = EngineOptions { threads, ..EngineOptions::default() };
+        let engine = Engine::open(&PackRef::Dir(common::pack_dir()), &options).unwrap();
+        assert!(engine.threads() == threads);
+        let analysis = engine.analyze(&request, &CancelToken::new(), &mut |_| {}).unwrap();
+        (analysis.response, analysis.probabilities, analysis.cues)
+    };
+    assert_eq!(answer(1), answer(3));
 }

@@ -53,7 +53,10 @@ pub unsafe extern "C" fn emotion_llama_engine_open(options: *const c_char, out: 
         let options: OpenOptions = serde_json::from_slice(options)
             .map_err(|error| Error::invalid_argument(format!("the options are not what is expected: {error}")))?;
         let wanted = PackRef::from(options.pack.as_str());
-        let engine = CoreEngine::open(&wanted, &EngineOptions { search: options.search, verify: options.verify })?;
+        let engine = CoreEngine::open(
+            &wanted,
+            &EngineOptions { search: options.search, verify: options.verify, ..EngineOptions::default() },
+        )?;
         // SAFETY: as this function asks of its caller.
         unsafe { pointer::give(out, Engine(engine), "out") }
     })

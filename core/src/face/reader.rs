@@ -18,7 +18,6 @@ use crate::media::Frame;
 use crate::nn::{NetFile, Workspace};
 
 /// The file in a pack that holds the face nets.
-const FILE: &str = "face.safetensors";
 /// The described face is read in at most this many frames, spread over the clip.
 const MOST_FRAMES: usize = 16;
 /// The finer detector looks at at most this many frames.
@@ -48,12 +47,15 @@ struct Seen {
 }
 
 impl FaceReader {
+    /// The nets' file in a pack.
+    pub(crate) const FILE: &str = "face.safetensors";
+
     /// Opens the face nets of the pack in `pack_dir`.
     ///
     /// # Errors
     /// `not_found` when the file is missing, `pack_invalid` when it is damaged.
     pub fn open(pack_dir: &Path) -> Result<Self> {
-        let file = NetFile::open(&pack_dir.join(FILE))?;
+        let file = NetFile::open(&pack_dir.join(Self::FILE))?;
         let (search, expressions) = (Search::open(&file)?, Expressions::open(&file)?);
         Ok(Self { file, search, expressions })
     }

@@ -1,5 +1,6 @@
 //! Packs: a model as a directory, with a manifest that names, licenses and checksums every file.
 
+mod loading;
 mod manifest;
 mod search;
 
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+pub use loading::{LoadProgress, Loading};
 pub use manifest::{
     CueSpec, FeatureSpec, FileEntry, LlmSpec, Manifest, ModelSpec, PromptSpec, PublishedSpec, TaskPrompt,
     FORMAT_VERSION,
@@ -98,15 +100,20 @@ impl Pack {
     /// # Errors
     /// `pack_invalid` naming the first file, in the manifest's order, that differs or cannot be read.
     pub fn verify(&self) -> Result<()> {
+        self.verify_observed(&|_| Ok(()))
+    }
+
+    /// As [`Pack::verify`]; `advance` is told of the bytes that were read, from several threads, and may stop it.
+    pub(crate) fn verify_observed(&self, advance: &(dyn Fn(u64) -> Result<()> + Sync)) -> Result<()> {
         let files: Vec<(&String, &FileEntry)> = self.manifest.files.iter().collect();
         let failures: Vec<Error> =
-            files.into_par_iter().filter_map(|(name, entry)| self.verify_file(name, entry).err()).collect();
+            files.into_par_iter().filter_map(|(name, entry)| self.verify_file(name, entry, advance).err()).collect();
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 
-    fn verify_file(&self, name: &str, entry: &FileEntry) -> Result<()> {
+    fn verify_file(&self, name: &str, entry: &FileEntry, advance: &(dyn Fn(u64) -> Result<()> + Sync)) -> Result<()> {
         let path = self.path(name);
-        let sum = sha256_of(&path, &CancelToken::new())?;
+        let sum = sha256_observed(&path, advance)?;
         if sum == entry.sha256 {
             return Ok(());
         }
@@ -123,13 +130,18 @@ impl Pack {
 /// # Errors
 /// `pack_invalid` naming the file if it cannot be read; `cancelled`.
 pub(crate) fn sha256_of(path: &Path, cancel: &CancelToken) -> Result<String> {
+    sha256_observed(path, &|_| cancel.check())
+}
+
+/// SHA-256 of the file at `path`; `advance` is told of each piece's bytes and may stop it.
+fn sha256_observed(path: &Path, advance: &(dyn Fn(u64) -> Result<()> + Sync)) -> Result<String> {
     let unreadable = |error: std::io::Error| Error::pack(format!("{}: {error}", path.display()));
     let mut file = File::open(path).map_err(unreadable)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        cancel.check()?;
         let count = file.read(&mut buffer).map_err(unreadable)?;
+        advance(count as u64)?;
         if count == 0 {
             return Ok(hex(&hasher.finalize()));
         }

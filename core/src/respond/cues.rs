@@ -9,7 +9,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::llama::{KvCache, Sampler};
-use crate::pack::{CueSpec, Pack};
+use crate::pack::{CueSpec, Loading};
 use crate::projector::CueProjector;
 use crate::prompt::template::{segments, task_prompt};
 use crate::prompt::PromptParts;
@@ -24,12 +24,15 @@ pub(super) struct CueResponder {
 }
 
 impl CueResponder {
-    /// Loads the language model, its LoRA and the projectors of `pack`, which `spec` describes.
-    pub(super) fn open(pack: &Pack, spec: &CueSpec) -> Result<Self> {
-        let language = LanguageModel::open(pack, &spec.llm, Some(&spec.prompt.answer_end))?;
-        let projector =
-            CueProjector::open(&pack.path(&spec.llm.adapter), &spec.features, language.llama.config().hidden)?;
-        Ok(Self { language, projector, spec: spec.clone(), labels: pack.manifest().labels.clone() })
+    /// Loads the language model, its LoRA and the projectors of the pack that is being loaded, which `spec` describes.
+    pub(super) fn open(loading: &Loading<'_>, spec: &CueSpec) -> Result<Self> {
+        let language = LanguageModel::open(loading, &spec.llm, Some(&spec.prompt.answer_end))?;
+        let projector = CueProjector::open(
+            &loading.pack().path(&spec.llm.adapter),
+            &spec.features,
+            language.llama.config().hidden,
+        )?;
+        Ok(Self { language, projector, spec: spec.clone(), labels: loading.pack().manifest().labels.clone() })
     }
 
     /// See [`super::Responder::check`].

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::features::{ClipFeatures, Features};
 use crate::gguf::Gguf;
 use crate::llama::{generate, KvCache, Llama, LoraWeights, Sampler, StopReason, Tokenizer};
-use crate::pack::{LlmSpec, ModelSpec, Pack};
+use crate::pack::{LlmSpec, Loading, ModelSpec};
 use crate::prompt::Segment;
 use crate::request::Question;
 
@@ -51,14 +51,14 @@ pub struct Response {
 }
 
 impl Responder {
-    /// Loads the language model, its LoRA and the projectors of `pack`.
+    /// Loads the language model, its LoRA and the projectors of the pack that is being loaded.
     ///
     /// # Errors
-    /// `pack_invalid` naming the file and what is wrong with it.
-    pub fn open(pack: &Pack) -> Result<Self> {
-        Ok(Self(match &pack.manifest().model {
-            ModelSpec::Cues(spec) => Kind::Cues(Box::new(CueResponder::open(pack, spec)?)),
-            ModelSpec::EmotionLlama(spec) => Kind::Published(Box::new(PublishedResponder::open(pack, spec)?)),
+    /// `pack_invalid` naming the file and what is wrong with it; `cancelled`.
+    pub fn open(loading: &Loading<'_>) -> Result<Self> {
+        Ok(Self(match &loading.pack().manifest().model {
+            ModelSpec::Cues(spec) => Kind::Cues(Box::new(CueResponder::open(loading, spec)?)),
+            ModelSpec::EmotionLlama(spec) => Kind::Published(Box::new(PublishedResponder::open(loading, spec)?)),
         }))
     }
 
@@ -147,14 +147,16 @@ struct Written {
 
 impl LanguageModel {
     /// Loads weights, LoRA and tokenizer. `answer_end` is a special token that ends answers, beside the tokenizer's own.
-    fn open(pack: &Pack, spec: &LlmSpec, answer_end: Option<&str>) -> Result<Self> {
-        let gguf = Gguf::open(&pack.path(&spec.weights))?;
-        let mut llama = Llama::load(&gguf)?;
-        let tokenizer = Tokenizer::from_gguf(&gguf)?;
+    fn open(loading: &Loading<'_>, spec: &LlmSpec, answer_end: Option<&str>) -> Result<Self> {
+        let (mut llama, tokenizer) = loading.part(&spec.weights, |path| {
+            let gguf = Gguf::open(path)?;
+            let (llama, tokenizer) = rayon::join(|| Llama::load(&gguf), || Tokenizer::from_gguf(&gguf));
+            Ok((llama?, tokenizer?))
+        })?;
         if !spec.lora_merged {
-            let adapter = pack.path(&spec.adapter);
-            let lora =
-                load_lora(&adapter, &llama, spec.lora_scale()).map_err(|error| error.context(adapter.display()))?;
+            let lora = loading.part(&spec.adapter, |adapter| {
+                load_lora(adapter, &llama, spec.lora_scale()).map_err(|error| error.context(adapter.display()))
+            })?;
             llama.set_lora(Some(lora))?;
         }
         let mut stop_ids = tokenizer.stop_ids().to_vec();

@@ -9,7 +9,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::features::{ClipFeatures, EncodedClip, Features};
 use crate::llama::{KvCache, Sampler};
-use crate::pack::{Pack, PublishedSpec};
+use crate::pack::{Loading, PublishedSpec};
 use crate::projector::PublishedProjector;
 use crate::prompt::published::{segments, PromptPath, FEATURES, MAX_POSITIONS, PICTURE};
 use crate::prompt::{PromptParts, Task};
@@ -24,11 +24,12 @@ pub(super) struct PublishedResponder {
 }
 
 impl PublishedResponder {
-    /// Loads the language model, its LoRA and the projectors of `pack`, which `spec` describes.
-    pub(super) fn open(pack: &Pack, spec: &PublishedSpec) -> Result<Self> {
-        let language = LanguageModel::open(pack, &spec.llm, None)?;
-        let projector = PublishedProjector::open(&pack.path(&spec.llm.adapter), language.llama.config().hidden)?;
-        Ok(Self { language, projector, labels: pack.manifest().labels.clone(), reasons: spec.reasons })
+    /// Loads the language model, its LoRA and the projectors of the pack that is being loaded, which `spec` describes.
+    pub(super) fn open(loading: &Loading<'_>, spec: &PublishedSpec) -> Result<Self> {
+        let language = LanguageModel::open(loading, &spec.llm, None)?;
+        let projector =
+            PublishedProjector::open(&loading.pack().path(&spec.llm.adapter), language.llama.config().hidden)?;
+        Ok(Self { language, projector, labels: loading.pack().manifest().labels.clone(), reasons: spec.reasons })
     }
 
     /// See [`super::Responder::feature_width`].

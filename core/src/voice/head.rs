@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 pub use crate::features::VOICE_CLASSES as VOICE7;
 
 /// The head's file in a pack.
-const FILE: &str = "voice.safetensors";
 /// Format that this code reads.
 const FORMAT: &str = "emotion-llama-voice-1";
 /// Inputs are clipped here, in standard deviations of the training data: a strange channel must not shout down the voice.
@@ -30,11 +29,14 @@ pub struct VoiceHead {
 }
 
 impl VoiceHead {
+    /// The head's file in a pack.
+    pub(crate) const FILE: &str = "voice.safetensors";
+
     /// Opens `voice.safetensors` in a pack's directory.
     ///
     /// Fails with `not_found` when it is not there and `pack_invalid` when it is damaged or of another format.
     pub fn open(pack_dir: &Path) -> Result<Self> {
-        let path = pack_dir.join(FILE);
+        let path = pack_dir.join(Self::FILE);
         let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::not_found(format!("{} is not there; rebuild the pack", path.display()))

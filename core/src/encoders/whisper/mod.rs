@@ -70,12 +70,15 @@ pub struct Transcript {
 }
 
 impl Whisper {
+    /// The weights' file in a pack.
+    pub(crate) const FILE: &str = "speech.safetensors";
+
     /// Loads `speech.safetensors` and `speech_tokenizer.json` of a pack directory.
     ///
     /// # Errors
     /// `pack_invalid`, with the file and the tensor, when a file is missing or damaged.
     pub fn open(pack_dir: &Path) -> Result<Self> {
-        let path = pack_dir.join("speech.safetensors");
+        let path = pack_dir.join(Self::FILE);
         let bytes = map(&path)?;
         let weights = Weights::parse(&path, &bytes)?;
         let size = weights.rows("decoder.embedding")?;
