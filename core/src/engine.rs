@@ -225,7 +225,7 @@ impl Engine {
                 &mut |piece| on_event(Event::Text(piece)),
             )
         })?;
-        tracing::debug!(emotion = response.emotion, ?response.usage, "answered");
+        tracing::debug!(?response.usage, "answered");
         let mut notes = observation.notes.clone();
         if response.cut {
             notes.push(AnalysisNote::new("answer_cut", "the answer ended at max_new_tokens; raise it for the rest"));

@@ -19,10 +19,10 @@ int main(int count, char **arguments) {
         return 2;
     }
     /* Paths with quotes or backslashes would have to be escaped; a JSON library does that. */
-    snprintf(options, sizeof options, "{\"pack\": \"%s\"}", arguments[1]);
+    snprintf(options, sizeof options, "{\"source\": \"%s\"}", arguments[1]);
     snprintf(request, sizeof request, "{\"path\": \"%s\", \"task\": \"reason\"}", arguments[2]);
-    failure = failed(emotion_llama_engine_open(options, &engine)) ||
-              failed(emotion_llama_analyze(engine, request, NULL, 0, NULL, &analysis));
+    failure = failed(emotion_llama_engine_open(options, NULL, NULL, NULL, &engine)) ||
+              failed(emotion_llama_analyze(engine, request, NULL, NULL, &analysis));
     if (!failure) puts(emotion_llama_text_data(analysis));
     emotion_llama_text_free(analysis);
     emotion_llama_engine_free(engine);

@@ -19,10 +19,10 @@ int main(int count, char **arguments) {
         fprintf(stderr, "usage: stream PACK CLIP\n");
         return 2;
     }
-    snprintf(options, sizeof options, "{\"pack\": \"%s\"}", arguments[1]);
+    snprintf(options, sizeof options, "{\"source\": \"%s\"}", arguments[1]);
     snprintf(request, sizeof request, "{\"path\": \"%s\", \"task\": \"reason\"}", arguments[2]);
-    failure = failed(emotion_llama_engine_open(options, &engine)) ||
-              failed(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+    failure = failed(emotion_llama_engine_open(options, NULL, NULL, NULL, &engine)) ||
+              failed(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
     while (!failure && !(failure = failed(emotion_llama_stream_next(stream, &event))) && event != NULL) {
         puts(emotion_llama_text_data(event));
         emotion_llama_text_free(event);

@@ -9,9 +9,10 @@ int main(int count, char **arguments) {
         return 2;
     }
     try {
-        const emotion_llama::engine engine("{\"pack\": \"" + std::string(arguments[1]) + "\"}");
+        const emotion_llama::engine engine("{\"source\": \"" + std::string(arguments[1]) + "\"}");
         const emotion_llama::cancel_token cancel;
-        for (const std::string &event : engine.stream("{\"path\": \"" + std::string(arguments[2]) + "\"}", &cancel)) {
+        for (const std::string &event :
+             engine.stream("{\"path\": \"" + std::string(arguments[2]) + "\"}", emotion_llama::media(), &cancel)) {
             std::cout << event << std::endl;
             if (count > 3 && event.find("observe") != std::string::npos) cancel.request();
         }

@@ -1,69 +1,137 @@
 //! Engines: open, describe, analyse.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 
 use emotion_llama_core::engine::{Engine as CoreEngine, EngineOptions};
-use emotion_llama_core::media::Source;
-use emotion_llama_core::pack::{PackRef, FORMAT_VERSION};
-use emotion_llama_core::request::Request;
-use emotion_llama_core::{Error, Result};
+use emotion_llama_core::pack::{LoadProgress, PackRef, FORMAT_VERSION};
+use emotion_llama_core::{CancelToken, Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::cancel::{token, Cancel};
+use crate::media::{Input, Media};
 use crate::status::Status;
 use crate::text::Text;
 use crate::{boundary, pointer};
 
-/// A loaded model. May be used by any number of threads at once. Counts its references: a call or stream that runs keeps the model
-/// alive when the handle is freed. Freed with `emotion_llama_engine_free`.
+/// A loaded model. May be used by any number of threads at once. Counts its references: a call, stream or session that runs keeps the
+/// model alive when the handle is freed. Freed with `emotion_llama_engine_free`.
 pub struct Engine(pub(crate) CoreEngine);
+
+/// Told how far a load is: `done` of `total` bytes, growing, the last time with both equal. Called on the thread that called
+/// `emotion_llama_engine_open`. Returning false stops the load. It must not throw. Since 0.1.
+pub type ProgressFunction = Option<unsafe extern "C" fn(userdata: *mut c_void, done: u64, total: u64) -> bool>;
+
+/// Threads of engines whose options name no number; 0 for one per processor.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// The options of `emotion_llama_engine_open`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OpenOptions {
-    pack: String,
+    source: String,
     #[serde(default)]
     search: Vec<PathBuf>,
     #[serde(default = "yes")]
     verify: bool,
+    threads: Option<usize>,
 }
 
 fn yes() -> bool {
     true
 }
 
+/// Sets how many threads each call computes with, for engines that are opened later and whose options do not say `threads`. 0, as in the
+/// beginning, is one per processor. Beyond 1024 opening fails. Since 0.1.
+#[no_mangle]
+pub extern "C" fn emotion_llama_set_thread_count(threads: u32) {
+    boundary::value((), || THREADS.store(usize::try_from(threads).unwrap_or(usize::MAX), Ordering::Relaxed));
+}
+
 /// Loads a pack and writes the engine to `*out`. Takes seconds for large packs; nothing is fetched from a network.
 ///
-/// `options` is a JSON object: `pack`, a directory or a name (required); `search`, the directories in which names are looked for;
-/// `verify`, whether the files' checksums are compared (default true).
+/// `options` is a JSON object: `source`, a pack's directory or a pack's name (required); `search`, the directories in which names are
+/// looked for; `verify`, whether the files' checksums are compared (default true); `threads`, how many each call computes with (default as
+/// `emotion_llama_set_thread_count` says). `cancel` may be NULL, `progress` too; `userdata` is handed to `progress` as it is.
 ///
-/// Fails with `invalid_argument`, `not_found` or `pack_invalid`. Since 0.1.
+/// Fails with `invalid_argument`, `not_found`, `pack_invalid`, `out_of_memory` or `cancelled`. Since 0.1.
 ///
 /// # Safety
-/// `options` is NUL-terminated; `out` points at a place for a pointer. NULL is `invalid_argument`.
+/// `options` is NUL-terminated; `cancel` was not freed; `out` points at a place for a pointer. NULL for `options` or `out` is
+/// `invalid_argument`.
 #[no_mangle]
-pub unsafe extern "C" fn emotion_llama_engine_open(options: *const c_char, out: *mut *mut Engine) -> *mut Status {
+pub unsafe extern "C" fn emotion_llama_engine_open(
+    options: *const c_char,
+    cancel: *const Cancel,
+    progress: ProgressFunction,
+    userdata: *mut c_void,
+    out: *mut *mut Engine,
+) -> *mut Status {
     boundary::status(|| {
         pointer::check_out(out, "out")?;
         // SAFETY: as this function asks of its caller.
-        let options = unsafe { pointer::text(options, "options") }?;
-        let options: OpenOptions = serde_json::from_slice(options)
-            .map_err(|error| Error::invalid_argument(format!("the options are not what is expected: {error}")))?;
-        let wanted = PackRef::from(options.pack.as_str());
-        let engine = CoreEngine::open(
-            &wanted,
-            &EngineOptions { search: options.search, verify: options.verify, ..EngineOptions::default() },
-        )?;
+        let (options, cancel) = unsafe { (pointer::text(options, "options")?, token(cancel)) };
+        let options: OpenOptions = pointer::json(options)?;
+        let engine = match progress {
+            None => open(options, &cancel, &|_| {})?,
+            Some(progress) => {
+                open_watched(options, &cancel.child(), &mut |LoadProgress { done, total }| {
+                    // SAFETY: the caller gave the function for this; this is the caller's thread.
+                    unsafe { progress(userdata, done, total) }
+                })?
+            }
+        };
         // SAFETY: as this function asks of its caller.
         unsafe { pointer::give(out, Engine(engine), "out") }
     })
 }
 
+fn open(options: OpenOptions, cancel: &CancelToken, report: &(dyn Fn(LoadProgress) + Sync)) -> Result<CoreEngine> {
+    let threads = options.threads.unwrap_or_else(|| THREADS.load(Ordering::Relaxed));
+    let wanted = PackRef::from(options.source.as_str());
+    let options = EngineOptions { search: options.search, verify: options.verify, threads };
+    CoreEngine::open_observed(&wanted, &options, cancel, report)
+}
+
+/// Loads on another thread and tells `watch` on this one; when that says false, the load is cancelled.
+fn open_watched(
+    options: OpenOptions,
+    cancel: &CancelToken,
+    watch: &mut dyn FnMut(LoadProgress) -> bool,
+) -> Result<CoreEngine> {
+    std::thread::scope(|scope| {
+        let (sender, reports) = channel();
+        let load = std::thread::Builder::new().name("emotion-llama-load".into()).spawn_scoped(scope, move || {
+            boundary::caught(|| {
+                open(options, cancel, &|progress| {
+                    // Nobody may be listening any more.
+                    let _ = sender.send(progress);
+                })
+            })
+        });
+        let load =
+            load.map_err(|error| Error::new(ErrorKind::OutOfMemory, format!("no thread could be started: {error}")))?;
+        let mut told = None;
+        for progress in reports {
+            // Reports of several threads may overtake each other.
+            if told.is_none_or(|done| progress.done > done) && !cancel.is_cancelled() {
+                told = Some(progress.done);
+                if !watch(progress) {
+                    cancel.cancel();
+                }
+            }
+        }
+        let engine = load.join().unwrap_or_else(|_| Err(Error::internal("the loading thread ended early")))?;
+        cancel.check()?;
+        Ok(engine)
+    })
+}
+
 /// Writes what the engine is and can to `*out`: a JSON object with `version`, `abi_version`, `pack` (`name`, `version`, `digest`,
-/// `architecture`, `description`), `labels`, `tasks` and `devices`. Since 0.1.
+/// `format_version`, `architecture`, `description`), `labels`, `tasks`, `devices` and `threads`. Since 0.1.
 ///
 /// # Safety
 /// `engine` was not freed; `out` points at a place for a pointer. NULL is `invalid_argument`.
@@ -96,37 +164,37 @@ fn info(engine: &CoreEngine) -> Result<Text> {
         "labels": manifest.labels,
         "tasks": manifest.model.tasks(),
         "devices": ["cpu"],
+        "threads": engine.threads(),
     }))
 }
 
-/// Analyses one clip on this thread and writes the result to `*out`, a JSON object with `response`, `emotion`, `confidence`,
+/// Analyses one clip, waits for the result and writes it to `*out`: a JSON object with `response`, `emotion`, `confidence`,
 /// `probabilities`, `explanation`, `transcript`, `faces`, `frame`, `cues`, `usage`, `timings_ms`, `model` and `notes`.
 ///
 /// `request` is a JSON object: `path`, `task` (`emotion` or `reason`), `prompt`, `transcript` (`auto`, `none` or the words), `labels`, `frame`
 /// (`peak`, `first`, `middle` or seconds), `prompt_path`, `features`, `max_new_tokens`, `temperature`, `top_p`, `top_k`,
-/// `repetition_penalty`, `seed`, `greedy`, `limits`. All may be left out. The clip is the file at `path`, or the `media_length` bytes at
-/// `media`, which are copied; one of them must be given. `cancel` may be NULL.
+/// `repetition_penalty`, `seed`, `greedy`, `limits`. All may be left out. The clip is the file at `path`, or else what `media` holds, which
+/// may be NULL; with a live buffer there are no `limits`. `cancel` may be NULL.
 ///
-/// Fails with `invalid_argument`, `not_found`, `media_undecodable`, `media_too_large`, `pack_invalid` or `cancelled`. Since 0.1.
+/// Fails with `invalid_argument`, `not_found`, `media_undecodable`, `media_too_large`, `pack_invalid`, `out_of_memory` or `cancelled`.
+/// Since 0.1.
 ///
 /// # Safety
-/// `engine` and `cancel` were not freed; `request` is NUL-terminated; `media` points at `media_length` bytes, or is NULL with length 0;
-/// `out` points at a place for a pointer. NULL elsewhere is `invalid_argument`.
+/// `engine` and `cancel` were not freed; `request` is NUL-terminated; `media` begins with its size, its `data` can be read for its
+/// `length` and its `live` was not freed; `out` points at a place for a pointer. NULL elsewhere is `invalid_argument`.
 #[no_mangle]
 pub unsafe extern "C" fn emotion_llama_analyze(
     engine: *const Engine,
     request: *const c_char,
-    media: *const u8,
-    media_length: usize,
+    media: *const Media,
     cancel: *const Cancel,
     out: *mut *mut Text,
 ) -> *mut Status {
     boundary::status(|| {
         pointer::check_out(out, "out")?;
         // SAFETY: as this function asks of its caller.
-        let (engine, request, cancel) = unsafe { work(engine, request, media, media_length, cancel) }?;
-        let analysis = engine.analyze(&request, &cancel, &mut |_| {})?;
-        let text = Text::json(&analysis)?;
+        let (engine, input, cancel) = unsafe { work(engine, request, media, cancel) }?;
+        let text = Text::json(&input.analyze(&engine, &cancel, &mut |_| {})?)?;
         // SAFETY: as this function asks of its caller.
         unsafe { pointer::give(out, text, "out") }
     })
@@ -139,21 +207,15 @@ pub unsafe extern "C" fn emotion_llama_analyze(
 pub(crate) unsafe fn work(
     engine: *const Engine,
     request: *const c_char,
-    media: *const u8,
-    media_length: usize,
+    media: *const Media,
     cancel: *const Cancel,
-) -> Result<(CoreEngine, Request, emotion_llama_core::CancelToken)> {
+) -> Result<(CoreEngine, Input, CancelToken)> {
     // SAFETY: as this function asks of its caller.
-    let (engine, request, media, cancel) = unsafe {
-        (
-            pointer::handle(engine, "engine")?.0.clone(),
-            pointer::text(request, "request")?,
-            pointer::bytes(media, media_length, "media")?,
-            token(cancel),
-        )
-    };
-    let request = Request::from_json(request, media.map(|media| Source::from(media.to_vec())))?;
-    Ok((engine, request, cancel))
+    let (engine, request, cancel) =
+        unsafe { (pointer::handle(engine, "engine")?.0.clone(), pointer::text(request, "request")?, token(cancel)) };
+    // SAFETY: as this function asks of its caller.
+    let input = unsafe { Input::read(&engine, request, media) }?;
+    Ok((engine, input, cancel))
 }
 
 /// Frees the handle; what runs goes on and keeps the model until it is done. NULL is allowed. Since 0.1.

@@ -8,6 +8,9 @@
 mod boundary;
 mod cancel;
 mod engine;
+mod live;
+mod log;
+mod media;
 mod pointer;
 mod status;
 mod stream;
@@ -15,6 +18,9 @@ mod text;
 
 pub use cancel::*;
 pub use engine::*;
+pub use live::*;
+pub use log::*;
+pub use media::*;
 pub use status::*;
 pub use stream::*;
 pub use text::*;

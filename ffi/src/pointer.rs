@@ -1,8 +1,62 @@
 //! Pointers from C, checked and turned into Rust.
 
 use std::ffi::{c_char, CStr};
+use std::mem::{size_of, MaybeUninit};
 
 use emotion_llama_core::{Error, Result};
+
+/// Beyond this, the `size` of a struct is taken for a mistake.
+const MAX_STRUCT: usize = 4096;
+
+/// A struct that crosses the boundary: it begins with its own size, and grows only at its end.
+///
+/// # Safety
+/// `repr(C)`; the first field is a `usize`; every pattern of bits is a value, zeros everywhere among them.
+pub(crate) unsafe trait Versioned: Copy {
+    /// The size in the first release of the library that had the struct.
+    const FIRST_SIZE: usize;
+}
+
+/// A copy of the struct at `pointer`, as much of it as the caller knows; the rest is zeros.
+///
+/// # Safety
+/// `pointer` is NULL or points at a struct whose first field is its size.
+pub(crate) unsafe fn versioned<T: Versioned>(pointer: *const T, name: &str) -> Result<T> {
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    let from = pointer.cast::<u8>();
+    // SAFETY: not NULL, and the first field is a `usize`, as `T` says.
+    let size = unsafe { from.cast::<usize>().read_unaligned() };
+    if !(T::FIRST_SIZE..=MAX_STRUCT).contains(&size) {
+        return Err(Error::invalid_argument(format!(
+            "the size of {name} is {size}; set it to sizeof, which is {} here",
+            size_of::<T>()
+        )));
+    }
+    // SAFETY: the caller's struct has `size` bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(from, size) };
+    if bytes.iter().skip(size_of::<T>()).any(|byte| *byte != 0) {
+        return Err(Error::invalid_argument(format!(
+            "{name} has {size} bytes and sets fields that this library does not know; it knows {}",
+            size_of::<T>()
+        )));
+    }
+    let mut copy = MaybeUninit::<T>::zeroed();
+    // SAFETY: at most the bytes of both; zeros and whatever bits the caller gave are a value of `T`, as it says.
+    unsafe {
+        std::ptr::copy_nonoverlapping(from, copy.as_mut_ptr().cast(), size.min(size_of::<T>()));
+        Ok(copy.assume_init())
+    }
+}
+
+/// Refuses a reserved field that is set, so that it can be given a meaning later.
+pub(crate) fn check_reserved(reserved: u32, name: &str) -> Result<()> {
+    match reserved {
+        0 => Ok(()),
+        other => Err(Error::invalid_argument(format!("reserved of {name} is {other}; set it to 0"))),
+    }
+}
 
 /// What `pointer` points at.
 ///
@@ -40,14 +94,42 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const u8, length: usize, name: &str) ->
     Ok(Some(unsafe { std::slice::from_raw_parts(pointer, length) }))
 }
 
+/// Calls `take` with the `count` numbers at `data`, which need not be aligned; they are copied only where they are not. `decode` makes a
+/// number of its bytes.
+///
+/// # Safety
+/// `data` is NULL or points at `count` numbers that live during the call; every pattern of `N` bits is a `T`, which has `N` bytes.
+pub(crate) unsafe fn numbers<T, const N: usize>(
+    data: *const u8,
+    count: usize,
+    decode: impl Fn([u8; N]) -> T,
+    take: impl FnOnce(&[T]) -> Result<()>,
+) -> Result<()> {
+    let length = count.saturating_mul(N);
+    // SAFETY: as this function asks of its caller.
+    let bytes = unsafe { bytes(data, length, "the samples' data") }?.unwrap_or_default();
+    // SAFETY: every pattern of bits is a `T`; `align_to` leaves what is not aligned at both ends.
+    match unsafe { bytes.align_to::<T>() } {
+        ([], numbers, []) => take(numbers),
+        _ => take(&bytes.chunks_exact(N).filter_map(|chunk| Some(decode(chunk.try_into().ok()?))).collect::<Vec<_>>()),
+    }
+}
+
+/// The options that `text` spells.
+pub(crate) fn json<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T> {
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::invalid_argument("the options are no JSON object; write {…}"));
+    }
+    serde_json::from_slice(text)
+        .map_err(|error| Error::invalid_argument(format!("the options are not what is expected: {error}")))
+}
+
 /// Puts `value` on the heap and its address where `out` points.
 ///
 /// # Safety
 /// `out` is NULL or points at a place that a pointer may be written to.
 pub(crate) unsafe fn give<T>(out: *mut *mut T, value: T, name: &str) -> Result<()> {
-    if out.is_null() {
-        return Err(null(name));
-    }
+    check_out(out, name)?;
     // SAFETY: not NULL; the rest is as this function asks of its caller.
     unsafe { out.write(Box::into_raw(Box::new(value))) };
     Ok(())
@@ -72,6 +154,6 @@ pub(crate) unsafe fn free<T>(pointer: *mut T) {
     }
 }
 
-fn null(name: &str) -> Error {
+pub(crate) fn null(name: &str) -> Error {
     Error::invalid_argument(format!("{name} is NULL"))
 }

@@ -6,6 +6,27 @@ use emotion_llama_core::Error;
 
 use crate::{boundary, pointer};
 
+/// A status code: an option or argument has a value that cannot be used.
+pub const EMOTION_LLAMA_INVALID_ARGUMENT: u32 = 1;
+/// A status code: the input is not media that can be decoded.
+pub const EMOTION_LLAMA_MEDIA_UNDECODABLE: u32 = 2;
+/// A status code: the input goes beyond a limit.
+pub const EMOTION_LLAMA_MEDIA_TOO_LARGE: u32 = 3;
+/// A status code: a file or pack that was named is not there.
+pub const EMOTION_LLAMA_NOT_FOUND: u32 = 4;
+/// A status code: a pack is there but cannot be used.
+pub const EMOTION_LLAMA_PACK_INVALID: u32 = 5;
+/// A status code: memory or threads ran out.
+pub const EMOTION_LLAMA_OUT_OF_MEMORY: u32 = 6;
+/// A status code: too much is already running; try again.
+pub const EMOTION_LLAMA_OVERLOADED: u32 = 7;
+/// A status code: the caller cancelled the work.
+pub const EMOTION_LLAMA_CANCELLED: u32 = 8;
+/// A status code: the work took longer than the caller allowed.
+pub const EMOTION_LLAMA_TIMEOUT: u32 = 9;
+/// A status code: a defect in the library.
+pub const EMOTION_LLAMA_INTERNAL: u32 = 10;
+
 /// Why a call failed: a number, a name and a sentence. Immutable; may be read by several threads. Freed with
 /// `emotion_llama_status_free`.
 pub struct Status {
@@ -23,15 +44,15 @@ impl Status {
     }
 }
 
-/// The number of the failure, the same in every release: 1 invalid_argument, 2 media_undecodable, 3 media_too_large, 4 not_found,
-/// 5 pack_invalid, 6 out_of_memory, 7 overloaded, 8 cancelled, 9 timeout, 10 internal. 0 for NULL, which is success. Since 0.1.
+/// The number of the failure, the same in every release: `EMOTION_LLAMA_INVALID_ARGUMENT` and so on. Later releases may have more. 0 for
+/// NULL, which is success. Since 0.1.
 ///
 /// # Safety
 /// `status` is NULL or a status that was not freed.
 #[no_mangle]
 pub unsafe extern "C" fn emotion_llama_status_code(status: *const Status) -> u32 {
     // SAFETY: as this function asks of its caller.
-    boundary::value(10, || unsafe { status.as_ref() }.map_or(0, |status| status.code))
+    boundary::value(EMOTION_LLAMA_INTERNAL, || unsafe { status.as_ref() }.map_or(0, |status| status.code))
 }
 
 /// The name of the failure, for example `"not_found"`: NUL-terminated, lives as long as `status`. `"ok"` for NULL. Since 0.1.

@@ -1,18 +1,17 @@
 //! An analysis whose events are fetched one by one.
 
 use std::ffi::c_char;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::{Engine as CoreEngine, Event as CoreEvent};
-use emotion_llama_core::request::Request;
-use emotion_llama_core::{CancelToken, Error, Result};
+use emotion_llama_core::engine::Event as CoreEvent;
+use emotion_llama_core::{CancelToken, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::cancel::Cancel;
 use crate::engine::{work, Engine};
+use crate::media::Media;
 use crate::status::Status;
 use crate::text::Text;
 use crate::{boundary, pointer};
@@ -23,6 +22,9 @@ pub struct Stream {
     stop: CancelToken,
 }
 
+/// What takes the events of running work.
+pub(crate) type Tell<'a> = dyn FnMut(CoreEvent<'_>) + Send + 'a;
+
 /// An event as its JSON says it.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -32,40 +34,29 @@ enum Event {
     Result { analysis: Box<Analysis> },
 }
 
-/// Begins an analysis on a thread of its own and writes the stream of its events to `*out`. The arguments are those of
-/// `emotion_llama_analyze`; none is needed any more once this returns.
-///
-/// Fails with `invalid_argument`; what goes wrong later comes from `emotion_llama_stream_next`. Since 0.1.
-///
-/// # Safety
-/// As for `emotion_llama_analyze`.
-#[no_mangle]
-pub unsafe extern "C" fn emotion_llama_analyze_stream(
-    engine: *const Engine,
-    request: *const c_char,
-    media: *const u8,
-    media_length: usize,
-    cancel: *const Cancel,
-    out: *mut *mut Stream,
-) -> *mut Status {
-    boundary::status(|| {
-        pointer::check_out(out, "out")?;
-        // SAFETY: as this function asks of its caller.
-        let (engine, request, cancel) = unsafe { work(engine, request, media, media_length, cancel) }?;
+impl Stream {
+    /// Begins `work` on a thread of its own. It is given its cancel token and what it is to tell its events to.
+    pub(crate) fn begin(
+        cancel: &CancelToken,
+        work: impl FnOnce(&CancelToken, &mut Tell<'_>) -> Result<Analysis> + Send + 'static,
+    ) -> Result<Self> {
         let stop = cancel.child();
         let (sender, events) = channel();
         let token = stop.clone();
         std::thread::Builder::new()
             .name("emotion-llama".into())
-            .spawn(move || run(&engine, &request, &token, &sender))
-            .map_err(|error| Error::internal(format!("no thread could be started: {error}")))?;
-        // SAFETY: as this function asks of its caller.
-        unsafe { pointer::give(out, Stream { events: Mutex::new(events), stop }, "out") }
-    })
+            .spawn(move || run(work, &token, &sender))
+            .map_err(|error| Error::new(ErrorKind::OutOfMemory, format!("no thread could be started: {error}")))?;
+        Ok(Self { events: Mutex::new(events), stop })
+    }
 }
 
-/// The whole analysis. Nobody may be listening any more: what cannot be sent is dropped.
-fn run(engine: &CoreEngine, request: &Request, cancel: &CancelToken, sender: &Sender<Result<Event>>) {
+/// The whole work. Nobody may be listening any more: what cannot be sent is dropped.
+fn run(
+    work: impl FnOnce(&CancelToken, &mut Tell<'_>) -> Result<Analysis>,
+    cancel: &CancelToken,
+    sender: &Sender<Result<Event>>,
+) {
     let mut tell = |event: CoreEvent<'_>| {
         let event = match event {
             CoreEvent::Stage(stage) => Event::Stage { stage },
@@ -73,9 +64,33 @@ fn run(engine: &CoreEngine, request: &Request, cancel: &CancelToken, sender: &Se
         };
         let _ = sender.send(Ok(event));
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| engine.analyze(request, cancel, &mut tell)))
-        .unwrap_or_else(|panic| Err(boundary::defect(&*panic)));
+    let outcome = boundary::caught(|| work(cancel, &mut tell));
     let _ = sender.send(outcome.map(|analysis| Event::Result { analysis: Box::new(analysis) }));
+}
+
+/// Begins an analysis on a thread of its own and writes the stream of its events to `*out`. The arguments are those of
+/// `emotion_llama_analyze`; none is needed any more once this returns.
+///
+/// Fails with `invalid_argument` or `out_of_memory`; what goes wrong later comes from `emotion_llama_stream_next`. Since 0.1.
+///
+/// # Safety
+/// As for `emotion_llama_analyze`.
+#[no_mangle]
+pub unsafe extern "C" fn emotion_llama_analyze_stream(
+    engine: *const Engine,
+    request: *const c_char,
+    media: *const Media,
+    cancel: *const Cancel,
+    out: *mut *mut Stream,
+) -> *mut Status {
+    boundary::status(|| {
+        pointer::check_out(out, "out")?;
+        // SAFETY: as this function asks of its caller.
+        let (engine, input, cancel) = unsafe { work(engine, request, media, cancel) }?;
+        let stream = Stream::begin(&cancel, move |cancel, tell| input.analyze(&engine, cancel, tell))?;
+        // SAFETY: as this function asks of its caller.
+        unsafe { pointer::give(out, stream, "out") }
+    })
 }
 
 /// Waits for the next event and writes it to `*out`: a JSON object whose `type` is `stage` (with `stage`: `decode`, `observe` or

@@ -36,6 +36,31 @@ fn the_header_is_what_the_code_says() {
     );
 }
 
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What ends with a semicolon outside of braces.
+fn declarations(code: &str) -> Vec<String> {
+    let (mut found, mut text, mut depth) = (Vec::new(), String::new(), 0);
+    for character in code.chars() {
+        depth += i32::from(character == '{') - i32::from(character == '}');
+        if character == ';' && depth == 0 {
+            found.push(words(&std::mem::take(&mut text)));
+        } else {
+            text.push(character);
+        }
+    }
+    assert!(depth == 0 && text.trim().is_empty(), "the header ends with {text:?}");
+    found
+}
+
+fn signature(returns: &str, parameters: &str) -> Value {
+    let parameters = parameters.trim_matches(['(', ')']);
+    let parameters: Vec<&str> = parameters.split(',').map(str::trim).filter(|text| *text != "void").collect();
+    json!({"returns": returns.trim(), "parameters": parameters})
+}
+
 /// Every constant, type and function that `header` declares, as JSON: what bindings hold themselves against.
 fn abi(header: &str) -> String {
     let mut code = String::new();
@@ -52,26 +77,33 @@ fn abi(header: &str) -> String {
         .collect();
     let code: Vec<&str> = code
         .lines()
-        .filter(|line| !line.starts_with('#') && !line.starts_with("extern") && !line.starts_with('}'))
+        .filter(|line| !line.starts_with('#') && !line.starts_with("extern") && !line.starts_with("}  //"))
         .collect();
-    let code = code.join(" ").replace(['{', '}'], " ");
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (mut types, mut functions) = (Vec::new(), Map::new());
-    for declaration in code.split(';').map(words).filter(|text| !text.is_empty()) {
-        if let Some(opaque) = declaration.strip_prefix("typedef struct ") {
+    let code = words(&code.join(" "));
+    let (mut types, mut structs, mut callbacks, mut functions) = (Vec::new(), Map::new(), Map::new(), Map::new());
+    for declaration in declarations(&code) {
+        if let Some((_, fields)) = declaration.strip_prefix("typedef struct ").and_then(|text| text.split_once('{')) {
+            let (fields, name) = fields.rsplit_once('}').expect("a struct that ends");
+            let fields: Vec<String> = fields.split(';').map(words).filter(|field| !field.is_empty()).collect();
+            structs.insert(words(name), json!(fields));
+        } else if let Some(opaque) = declaration.strip_prefix("typedef struct ") {
             types.push(opaque.split(' ').next().expect("a name").to_owned());
-            continue;
+        } else if let Some(callback) = declaration.strip_prefix("typedef ") {
+            let (returns, rest) = callback.split_once("(*").expect("a function pointer");
+            let (name, parameters) = rest.split_once(')').expect("a name in brackets");
+            callbacks.insert(name.to_owned(), signature(returns, parameters));
+        } else {
+            let (head, parameters) =
+                declaration.split_once('(').unwrap_or_else(|| panic!("{declaration:?} is no function"));
+            let name = head.rsplit([' ', '*']).next().expect("a name");
+            let before = functions.insert(name.to_owned(), signature(head.strip_suffix(name).unwrap(), parameters));
+            assert!(before.is_none(), "{name} is declared twice");
         }
-        let (head, parameters) =
-            declaration.split_once('(').unwrap_or_else(|| panic!("{declaration:?} is no function"));
-        let name = head.rsplit([' ', '*']).next().expect("a name");
-        let returns = head.strip_suffix(name).expect("the name").trim();
-        let parameters = parameters.trim_end_matches(')');
-        let parameters: Vec<&str> = parameters.split(',').map(str::trim).filter(|text| *text != "void").collect();
-        let before = functions.insert(name.to_owned(), json!({"returns": returns, "parameters": parameters}));
-        assert!(before.is_none(), "{name} is declared twice");
     }
-    let abi = json!({"abi_version": constants["EMOTION_LLAMA_ABI_VERSION"], "constants": constants, "types": types, "functions": functions});
+    let abi = json!({
+        "abi_version": constants["EMOTION_LLAMA_ABI_VERSION"], "constants": constants, "types": types, "structs": structs,
+        "callbacks": callbacks, "functions": functions,
+    });
     serde_json::to_string_pretty(&abi).unwrap() + "\n"
 }
 

@@ -3,8 +3,12 @@
 
 mod library;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use emotion_llama_core::media::{self, Limits, Sampling, Source};
+use emotion_llama_core::CancelToken;
 
 use library::{clip, include_dir, pack_dir, root, shared_library};
 
@@ -58,6 +62,30 @@ fn the_examples_run_as_written() {
     }
     let (code, out, err) = example("cpp/events.cpp", &clip(), &["stop"]);
     assert!(code == Some(1) && err.contains("(cancelled)") && !out.contains("result"), "{code:?} {out} {err}");
+}
+
+/// The frames of a clip with a smile, one after the other, as a camera gives them.
+#[test]
+fn the_kiosk_says_what_it_sees() {
+    let sampling = Sampling { max_frames: 60, ..Sampling::default() };
+    let source = Source::from(clip().with_file_name("1001_DFA_HAP_XX.flv"));
+    let clip = media::decode(&source, &sampling, &Limits::default(), &CancelToken::new()).unwrap();
+    let (width, height) = (clip.frames[0].width, clip.frames[0].height);
+    let rate = (clip.frames.len() - 1) as f64 / (clip.frames.last().unwrap().time_s - clip.frames[0].time_s);
+    let dir = tempfile::tempdir().unwrap();
+    let program = compiled(dir.path(), &root().join("examples/cpp/kiosk.cpp"));
+    let mut command = Command::new(program);
+    command.arg(pack_dir()).args([width.to_string(), height.to_string(), rate.to_string()]);
+    command.env("LD_LIBRARY_PATH", dir.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut kiosk = command.spawn().unwrap();
+    let mut camera = kiosk.stdin.take().unwrap();
+    for frame in &clip.frames {
+        camera.write_all(&frame.rgb).unwrap();
+    }
+    drop(camera);
+    let output = kiosk.wait_with_output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && out.contains(" s: happy\n") && out.ends_with("last seen: happy\n"), "{out}");
 }
 
 #[test]

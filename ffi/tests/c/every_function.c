@@ -38,7 +38,7 @@ static char request[4096];
 
 static void *analyse_in_thread(void *result) {
     emotion_llama_text *text = NULL;
-    succeed(emotion_llama_analyze(engine, request, NULL, 0, NULL, &text));
+    succeed(emotion_llama_analyze(engine, request, NULL, NULL, &text));
     CHECK(strstr(emotion_llama_text_data(text), "\"emotion\":\"angry\"") != NULL);
     emotion_llama_text_free(text);
     return result;
@@ -53,18 +53,19 @@ static void *cancel_soon(void *cancel) {
 }
 
 static void nothing_is_null(void) {
+    emotion_llama_media hollow = {sizeof hollow, NULL, 7, NULL, 0};
     emotion_llama_engine *none = NULL;
     emotion_llama_text *text = NULL;
     emotion_llama_stream *stream = NULL;
-    expect(emotion_llama_engine_open(NULL, &none), 1, "invalid_argument", "options is NULL");
-    expect(emotion_llama_engine_open("{}", NULL), 1, "invalid_argument", "out is NULL");
+    expect(emotion_llama_engine_open(NULL, NULL, NULL, NULL, &none), 1, "invalid_argument", "options is NULL");
+    expect(emotion_llama_engine_open("{}", NULL, NULL, NULL, NULL), 1, "invalid_argument", "out is NULL");
     expect(emotion_llama_engine_info(NULL, &text), 1, "invalid_argument", "engine is NULL");
     expect(emotion_llama_engine_info(engine, NULL), 1, "invalid_argument", "out is NULL");
-    expect(emotion_llama_analyze(NULL, request, NULL, 0, NULL, &text), 1, "invalid_argument", "engine is NULL");
-    expect(emotion_llama_analyze(engine, NULL, NULL, 0, NULL, &text), 1, "invalid_argument", "request is NULL");
-    expect(emotion_llama_analyze(engine, request, NULL, 7, NULL, &text), 1, "invalid_argument", "media is NULL");
-    expect(emotion_llama_analyze(engine, request, NULL, 0, NULL, NULL), 1, "invalid_argument", "out is NULL");
-    expect(emotion_llama_analyze_stream(NULL, request, NULL, 0, NULL, &stream), 1, "invalid_argument", "engine is NULL");
+    expect(emotion_llama_analyze(NULL, request, NULL, NULL, &text), 1, "invalid_argument", "engine is NULL");
+    expect(emotion_llama_analyze(engine, NULL, NULL, NULL, &text), 1, "invalid_argument", "request is NULL");
+    expect(emotion_llama_analyze(engine, request, &hollow, NULL, &text), 1, "invalid_argument", "data is NULL");
+    expect(emotion_llama_analyze(engine, request, NULL, NULL, NULL), 1, "invalid_argument", "out is NULL");
+    expect(emotion_llama_analyze_stream(NULL, request, NULL, NULL, &stream), 1, "invalid_argument", "engine is NULL");
     expect(emotion_llama_stream_next(NULL, &text), 1, "invalid_argument", "stream is NULL");
     expect(emotion_llama_cancel_new(NULL), 1, "invalid_argument", "out is NULL");
     emotion_llama_cancel_request(NULL);
@@ -79,15 +80,16 @@ static void nothing_is_null(void) {
 }
 
 static void mistakes_are_told(void) {
+    emotion_llama_media noise = {sizeof noise, (const uint8_t *)"noise", 5, NULL, 0};
     emotion_llama_engine *none = NULL;
     emotion_llama_text *text = NULL;
-    expect(emotion_llama_engine_open("{\"pack\": \"/nowhere/at/all\"}", &none), 4, "not_found", "/nowhere");
-    expect(emotion_llama_engine_open("{\"pakc\": \"x\"}", &none), 1, "invalid_argument", "pakc");
-    expect(emotion_llama_engine_open("\xff", &none), 1, "invalid_argument", "options");
-    expect(emotion_llama_analyze(engine, "{}", NULL, 0, NULL, &text), 1, "invalid_argument", "clip");
-    expect(emotion_llama_analyze(engine, "{\"path\": \"/nowhere.mp4\"}", NULL, 0, NULL, &text), 4, "not_found", "/nowhere.mp4");
-    expect(emotion_llama_analyze(engine, "{}", (const uint8_t *)"noise", 5, NULL, &text), 2, "media_undecodable", "");
-    expect(emotion_llama_analyze(engine, "{\"limits\": {\"max_bytes\": 2}}", (const uint8_t *)"noise", 5, NULL, &text), 3,
+    expect(emotion_llama_engine_open("{\"source\": \"/nowhere/at/all\"}", NULL, NULL, NULL, &none), 4, "not_found", "/nowhere");
+    expect(emotion_llama_engine_open("{\"pakc\": \"x\"}", NULL, NULL, NULL, &none), 1, "invalid_argument", "pakc");
+    expect(emotion_llama_engine_open("\xff", NULL, NULL, NULL, &none), 1, "invalid_argument", "options");
+    expect(emotion_llama_analyze(engine, "{}", NULL, NULL, &text), 1, "invalid_argument", "clip");
+    expect(emotion_llama_analyze(engine, "{\"path\": \"/nowhere.mp4\"}", NULL, NULL, &text), 4, "not_found", "/nowhere.mp4");
+    expect(emotion_llama_analyze(engine, "{}", &noise, NULL, &text), 2, "media_undecodable", "");
+    expect(emotion_llama_analyze(engine, "{\"limits\": {\"max_bytes\": 2}}", &noise, NULL, &text), 3,
            "media_too_large", "max_bytes");
     CHECK(none == NULL && text == NULL);
 }
@@ -96,7 +98,7 @@ static void events_come_one_by_one(void) {
     emotion_llama_stream *stream = NULL;
     emotion_llama_text *text = NULL;
     int stages = 0, pieces = 0, results = 0;
-    succeed(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+    succeed(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
     for (;;) {
         succeed(emotion_llama_stream_next(stream, &text));
         if (text == NULL) break;
@@ -111,7 +113,7 @@ static void events_come_one_by_one(void) {
     CHECK(text == NULL);
     emotion_llama_stream_free(stream);
     /* Left in the middle. */
-    succeed(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+    succeed(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
     emotion_llama_stream_free(stream);
 }
 
@@ -126,11 +128,103 @@ static void a_token_stops_the_work(void) {
     argument[0] = cancel;
     argument[1] = &asked;
     CHECK(pthread_create(&thread, NULL, cancel_soon, argument) == 0);
-    expect(emotion_llama_analyze(engine, request, NULL, 0, cancel, &text), 8, "cancelled", "");
+    expect(emotion_llama_analyze(engine, request, NULL, cancel, &text), 8, "cancelled", "");
     printf("cancelled after %.1f ms\n", milliseconds() - asked);
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(emotion_llama_cancel_requested(cancel) && text == NULL);
     emotion_llama_cancel_free(cancel);
+}
+
+static void frames_and_sound_are_taken_as_they_come(void) {
+    static uint8_t grey[64 * 48 * 3];
+    static int16_t tone[2 * 1600];
+    emotion_llama_live *live = NULL;
+    emotion_llama_text *text = NULL;
+    emotion_llama_frame frame;
+    emotion_llama_samples samples;
+    emotion_llama_media media;
+    memset(&frame, 0, sizeof frame);
+    memset(&samples, 0, sizeof samples);
+    memset(&media, 0, sizeof media);
+    memset(grey, 128, sizeof grey);
+    succeed(emotion_llama_live_new(NULL, &live));
+    frame.size = sizeof frame;
+    frame.format = EMOTION_LLAMA_PIXELS_BGR;
+    frame.width = 64;
+    frame.height = 48;
+    frame.planes[0] = grey;
+    frame.strides[0] = 64 * 3;
+    frame.lengths[0] = sizeof grey;
+    samples.size = sizeof samples;
+    samples.format = EMOTION_LLAMA_SAMPLES_I16;
+    samples.rate = 16000;
+    samples.channels = 2;
+    samples.data = tone;
+    samples.count = 2 * 1600;
+    for (int i = 0; i < 10; i++) {
+        frame.time_s = samples.time_s = i * 0.1;
+        succeed(emotion_llama_live_push_frame(live, &frame));
+        succeed(emotion_llama_live_push_samples(live, &samples));
+    }
+    succeed(emotion_llama_live_info(live, &text));
+    CHECK(strstr(emotion_llama_text_data(text), "\"frames\":10") != NULL);
+    emotion_llama_text_free(text);
+    media.size = sizeof media;
+    media.live = live;
+    media.seconds = 0.5;
+    succeed(emotion_llama_analyze(engine, "{\"greedy\": true}", &media, NULL, &text));
+    CHECK(strstr(emotion_llama_text_data(text), "no_face") != NULL);
+    emotion_llama_text_free(text);
+    text = NULL;
+
+    frame.lengths[0] = 5;
+    expect(emotion_llama_live_push_frame(live, &frame), 1, "invalid_argument", "less than");
+    frame.size = 3;
+    expect(emotion_llama_live_push_frame(live, &frame), 1, "invalid_argument", "size of frame is 3");
+    samples.format = 9;
+    expect(emotion_llama_live_push_samples(live, &samples), 1, "invalid_argument", "sample format 9");
+    expect(emotion_llama_analyze(engine, "{\"path\": \"a\"}", &media, NULL, &text), 1, "invalid_argument", "path");
+    emotion_llama_live_clear(live);
+    expect(emotion_llama_analyze(engine, "{}", &media, NULL, &text), 1, "invalid_argument", "push some first");
+    CHECK(text == NULL);
+    emotion_llama_live_clear(NULL);
+    emotion_llama_live_free(NULL);
+    emotion_llama_live_free(live);
+}
+
+static void count_messages(void *userdata, uint32_t level, const char *target, const char *message) {
+    CHECK(level >= EMOTION_LLAMA_LOG_ERROR && level <= EMOTION_LLAMA_LOG_DEBUG);
+    CHECK(strncmp(target, "emotion", 7) == 0 && message[0] != 0);
+    expect(emotion_llama_set_log(NULL, NULL, 0), 1, "invalid_argument", "from elsewhere");
+    ++*(int *)userdata;
+}
+
+static bool stop_half_way(void *userdata, uint64_t done, uint64_t total) {
+    CHECK(done <= total && done > *(uint64_t *)userdata);
+    *(uint64_t *)userdata = done;
+    return done < total / 2;
+}
+
+static void loads_are_watched_and_logged(const char *options) {
+    emotion_llama_engine *other = NULL;
+    uint64_t done = 0;
+    int messages = 0;
+    emotion_llama_set_thread_count(3);
+    expect(emotion_llama_engine_open(options, NULL, stop_half_way, &done, &other), 8, "cancelled", "");
+    CHECK(done > 0 && other == NULL);
+    expect(emotion_llama_set_log(count_messages, &messages, 9), 1, "invalid_argument", "level 9");
+    succeed(emotion_llama_set_log(count_messages, &messages, EMOTION_LLAMA_LOG_DEBUG));
+    succeed(emotion_llama_engine_open(options, NULL, NULL, NULL, &other));
+    CHECK(messages >= 1);
+    succeed(emotion_llama_set_log(NULL, NULL, 0));
+    {
+        emotion_llama_text *text = NULL;
+        succeed(emotion_llama_engine_info(other, &text));
+        CHECK(strstr(emotion_llama_text_data(text), "\"threads\":3") != NULL);
+        emotion_llama_text_free(text);
+    }
+    emotion_llama_engine_free(other);
+    emotion_llama_set_thread_count(0);
 }
 
 int main(int count, char **arguments) {
@@ -140,9 +234,9 @@ int main(int count, char **arguments) {
     CHECK(count == 3);
     CHECK(emotion_llama_abi_version() == EMOTION_LLAMA_ABI_VERSION);
     CHECK(strlen(emotion_llama_version()) >= 5);
-    snprintf(options, sizeof options, "{\"pack\": \"%s\"}", arguments[1]);
+    snprintf(options, sizeof options, "{\"source\": \"%s\"}", arguments[1]);
     snprintf(request, sizeof request, "{\"path\": \"%s\", \"greedy\": true}", arguments[2]);
-    succeed(emotion_llama_engine_open(options, &engine));
+    succeed(emotion_llama_engine_open(options, NULL, NULL, NULL, &engine));
     succeed(emotion_llama_engine_info(engine, &text));
     printf("%s\n", emotion_llama_text_data(text));
     CHECK(strstr(emotion_llama_text_data(text), "\"architecture\":\"cues\"") != NULL);
@@ -152,13 +246,15 @@ int main(int count, char **arguments) {
     mistakes_are_told();
     events_come_one_by_one();
     a_token_stops_the_work();
+    frames_and_sound_are_taken_as_they_come();
+    loads_are_watched_and_logged(options);
     for (int i = 0; i < 2; i++) CHECK(pthread_create(&threads[i], NULL, analyse_in_thread, NULL) == 0);
     for (int i = 0; i < 2; i++) CHECK(pthread_join(threads[i], NULL) == 0);
 
     /* Freed while a stream still runs on it. */
     {
         emotion_llama_stream *stream = NULL;
-        succeed(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+        succeed(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
         emotion_llama_engine_free(engine);
         for (text = NULL;; emotion_llama_text_free(text)) {
             succeed(emotion_llama_stream_next(stream, &text));
