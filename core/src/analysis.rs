@@ -94,6 +94,8 @@ pub struct Usage {
     pub prompt_tokens: usize,
     /// Tokens of the response.
     pub completion_tokens: usize,
+    /// Positions of the prompt that a [`Session`](crate::session::Session) had read before and did not read again.
+    pub cached_tokens: usize,
 }
 
 /// Wall-clock milliseconds of each stage. The face and the voice are read side by side, so the parts may add up to more than the total.

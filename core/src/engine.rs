@@ -13,7 +13,8 @@ use crate::media::{self, Clip, Sampling};
 use crate::pack::{find, LoadProgress, Loading, Pack, PackRef};
 use crate::perceive::{Observation, Perception};
 use crate::request::{check_text, ClipRequest, Question, Request, Transcript};
-use crate::respond::Responder;
+use crate::respond::{Memory, Responder};
+use crate::session::Session;
 use crate::workers::Workers;
 
 /// How an engine is opened.
@@ -214,10 +215,28 @@ impl Engine {
         cancel: &CancelToken,
         on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Analysis> {
+        self.answer_with(&mut self.0.responder.once(), observation, question, cancel, on_event)
+    }
+
+    /// A conversation about what [`Engine::observe`] or [`Engine::observe_clip`] gave.
+    pub fn session(&self, observation: Observation) -> Session {
+        Session::new(self.clone(), self.0.responder.memory(), observation)
+    }
+
+    /// [`Engine::answer`] in the conversation that `memory` holds.
+    pub(crate) fn answer_with(
+        &self,
+        memory: &mut Memory,
+        observation: &Observation,
+        question: &Question,
+        cancel: &CancelToken,
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Analysis> {
         on_event(Event::Stage("respond"));
         let began = Instant::now();
         let response = self.0.workers.run(|| {
-            self.0.responder.respond(
+            self.0.responder.respond_with(
+                memory,
                 &observation.features,
                 observation.transcript.as_deref(),
                 question,

@@ -30,6 +30,7 @@ pub mod projector;
 pub mod prompt;
 pub mod request;
 pub mod respond;
+pub mod session;
 pub mod voice;
 mod workers;
 

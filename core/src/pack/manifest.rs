@@ -134,10 +134,17 @@ pub struct PromptSpec {
     pub label_prefix: String,
     /// Special token that ends an answer.
     pub answer_end: String,
+    /// How a conversation goes on after an answer, from the token that ends it; `{request}` as in `template`. Default: ChatML.
+    #[serde(default = "chatml_turn")]
+    pub next_turn: String,
     /// `emotion`: the label alone.
     pub emotion: TaskPrompt,
     /// `reason`: the label and what shows it.
     pub reason: TaskPrompt,
+}
+
+fn chatml_turn() -> String {
+    "<|im_end|>\n<|im_start|>user\n{request}<|im_end|>\n<|im_start|>assistant\n".to_owned()
 }
 
 /// One task's part of the prompt.

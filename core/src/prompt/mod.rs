@@ -53,6 +53,13 @@ pub enum Segment {
     Soft(String),
 }
 
+/// Parts a prompt behind its last soft token: what it says of the clip, and what comes after.
+pub(crate) fn split_clip(mut segments: Vec<Segment>) -> (Vec<Segment>, Vec<Segment>) {
+    let clip = segments.iter().rposition(|segment| matches!(segment, Segment::Soft(_))).map_or(0, |last| last + 1);
+    let rest = segments.split_off(clip);
+    (segments, rest)
+}
+
 /// What a prompt is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct PromptParts<'a> {

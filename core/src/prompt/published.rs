@@ -75,6 +75,11 @@ pub fn follow_up(question: &str) -> Segment {
     Segment::Text(format!("</s><s>[INST] {} [/INST]", plain(question)))
 }
 
+/// A question after an answer, with its tag: [`follow_up`] of what the first prompt would ask.
+pub fn next_turn(parts: PromptParts<'_>) -> Segment {
+    follow_up(&asked(parts))
+}
+
 /// Tag and question.
 fn asked(parts: PromptParts<'_>) -> String {
     let labels = parts.labels.map(|labels| labels.iter().map(|label| plain(label)).collect::<Vec<_>>().join(", "));

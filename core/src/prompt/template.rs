@@ -11,8 +11,13 @@ pub fn task_prompt(spec: &PromptSpec, task: Task) -> &TaskPrompt {
     }
 }
 
-/// Fills the pack's template.
-pub fn segments(spec: &PromptSpec, parts: PromptParts<'_>) -> Vec<Segment> {
+/// A question after an answer: the pack's template of further turns, filled.
+pub fn next_turn(spec: &PromptSpec, parts: PromptParts<'_>) -> Segment {
+    Segment::Text(spec.next_turn.replace("{request}", &request(spec, parts)))
+}
+
+/// Tag and question.
+fn request(spec: &PromptSpec, parts: PromptParts<'_>) -> String {
     let task = task_prompt(spec, parts.task);
     let tag = if parts.task == Task::Free { "" } else { task.tag.as_str() };
     let question = parts.question.filter(|text| !text.trim().is_empty()).map_or_else(|| task.question.clone(), plain);
@@ -24,6 +29,12 @@ pub fn segments(spec: &PromptSpec, parts: PromptParts<'_>) -> Vec<Segment> {
         let labels: Vec<String> = labels.iter().map(|label| plain(label)).collect();
         request.push_str(&spec.choose.replace("{labels}", &labels.join(", ")));
     }
+    request
+}
+
+/// Fills the pack's template.
+pub fn segments(spec: &PromptSpec, parts: PromptParts<'_>) -> Vec<Segment> {
+    let request = request(spec, parts);
     let words = parts.transcript.map(plain).filter(|text| !text.is_empty());
     let words = words.map_or_else(String::new, |text| spec.words.replace("{transcript}", &text));
 
@@ -69,6 +80,7 @@ mod tests {
             choose: " Choose from: {labels}.".into(),
             label_prefix: " ".into(),
             answer_end: "<|e|>".into(),
+            next_turn: "<|e|>\n<|s|>{request}<|e|>".into(),
             emotion: task("[emotion]", "Which?"),
             reason: task("", "Why?"),
         }
@@ -96,6 +108,13 @@ mod tests {
         let labels = ["calm".to_owned(), "bored".to_owned()];
         let last = fill(Some("How?"), None, Some(&labels)).pop().unwrap();
         assert_eq!(last, text("\n[emotion] How? Choose from: calm, bored.<|e|>"));
+    }
+
+    #[test]
+    fn a_further_turn_asks_without_soft_tokens_and_words() {
+        let parts =
+            PromptParts { task: Task::Free, question: Some("Why <|e|>?"), transcript: Some("Hi."), labels: None };
+        assert_eq!(next_turn(&spec(), parts), Segment::Text("<|e|>\n<|s|>Why < |e| >?<|e|>".into()));
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::time::Instant;
 
-use super::{LanguageModel, Response};
+use super::{LanguageModel, Memory, Response};
 use crate::analysis::{milliseconds, Usage};
 use crate::answer;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::llama::{KvCache, Sampler};
+use crate::llama::{LlamaConfig, Sampler};
 use crate::pack::{CueSpec, Loading};
 use crate::projector::CueProjector;
-use crate::prompt::template::{segments, task_prompt};
+use crate::prompt::template::{next_turn, segments, task_prompt};
 use crate::prompt::PromptParts;
 use crate::request::Question;
 
@@ -45,9 +45,15 @@ impl CueResponder {
         Ok(())
     }
 
-    /// See [`super::Responder::respond`].
+    /// The language model's extents.
+    pub(super) fn config(&self) -> &LlamaConfig {
+        self.language.llama.config()
+    }
+
+    /// See [`super::Responder::respond_with`].
     pub(super) fn respond(
         &self,
+        memory: &mut Memory,
         features: &Features,
         transcript: Option<&str>,
         question: &Question,
@@ -60,20 +66,28 @@ impl CueResponder {
         let (task, text) = question.resolve();
         let parts = PromptParts { task, question: text, transcript, labels: question.labels.as_deref() };
         let task = task_prompt(spec, task);
-        let mut rows =
-            self.language.rows(segments(spec, parts), &mut |name| self.projector.soft_tokens(name, features))?;
-        let mut usage = Usage::default();
+        let (_, cached_tokens) = memory.begin(None)?;
+        let mut rows = memory.question(
+            &self.language,
+            segments(spec, parts),
+            next_turn(spec, parts),
+            &mut |name| self.projector.soft_tokens(name, features),
+            cancel,
+        )?;
+        let config = llama.config();
+        memory.check_room(rows.len() / config.hidden, question.sampling.max_new_tokens, config.context)?;
+        let mut usage = Usage { cached_tokens, ..Usage::default() };
         let lead_ids = tokenizer.encode(&task.lead_in, false)?;
         rows.extend(llama.embed(&lead_ids)?);
-        let mut cache = KvCache::new(llama.config());
-        let logits = llama.prefill(&rows, &mut cache, cancel)?;
+        let cache = memory.cache();
+        let logits = llama.prefill(&rows, cache, cancel)?;
         usage.prompt_tokens = cache.len() - lead_ids.len();
         let prefill_ms = milliseconds(began);
 
         let began = Instant::now();
         let labels = question.labels.as_deref().unwrap_or(&self.labels);
         let label_ids = self.language.label_ids(&spec.label_prefix, labels)?;
-        let scores = llama.score(&cache, &logits, &label_ids, cancel)?;
+        let scores = llama.score(cache, &logits, &label_ids, cancel)?;
         let probabilities = answer::probabilities(labels, &scores);
         let emotion = answer::decided(&probabilities)?;
         let chosen = labels.iter().position(|label| *label == emotion).unwrap_or(0);
@@ -86,15 +100,20 @@ impl CueResponder {
         on_text(&stated);
         let mut text = stated.clone();
         let mut cut = false;
+        let mut unread = Vec::new();
         usage.completion_tokens = lead_ids.len() + label_ids[chosen].len();
-        if !task.label_only {
-            let logits = llama.prefill(&llama.embed(&label_ids[chosen])?, &mut cache, cancel)?;
+        if task.label_only {
+            unread.clone_from(&label_ids[chosen]);
+        } else {
+            let logits = llama.prefill(&llama.embed(&label_ids[chosen])?, cache, cancel)?;
             let rest =
-                self.language.write(&mut cache, &logits, Sampler::new(question.sampling.clone())?, cancel, on_text)?;
+                self.language.write(cache, &logits, Sampler::new(question.sampling.clone())?, cancel, on_text)?;
             usage.completion_tokens += rest.tokens;
             text.push_str(&rest.text);
             cut = rest.cut;
+            unread = rest.unread;
         }
+        memory.commit(unread);
         Ok(Response {
             explanation: answer::explanation(&text, &stated),
             text: text.trim().to_owned(),

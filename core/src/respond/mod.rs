@@ -1,6 +1,7 @@
 //! The language model's part: from features and words to scored labels and text.
 
 mod cues;
+mod memory;
 mod published;
 
 use std::ops::ControlFlow;
@@ -10,13 +11,14 @@ use indexmap::IndexMap;
 use safetensors::SafeTensors;
 
 use self::cues::CueResponder;
+pub(crate) use self::memory::Memory;
 use self::published::PublishedResponder;
 use crate::analysis::Usage;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::features::{ClipFeatures, Features};
 use crate::gguf::Gguf;
-use crate::llama::{generate, KvCache, Llama, LoraWeights, Sampler, StopReason, Tokenizer};
+use crate::llama::{generate, KvCache, Llama, LlamaConfig, LoraWeights, Sampler, StopReason, Tokenizer};
 use crate::pack::{LlmSpec, Loading, ModelSpec};
 use crate::prompt::Segment;
 use crate::request::Question;
@@ -123,10 +125,40 @@ impl Responder {
         cancel: &CancelToken,
         on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Response> {
+        self.respond_with(&mut self.once(), features, transcript, question, cancel, on_text)
+    }
+
+    /// As [`Responder::respond`], after what `memory` holds of a conversation about these features, which goes on when this succeeds.
+    pub(crate) fn respond_with(
+        &self,
+        memory: &mut Memory,
+        features: &Features,
+        transcript: Option<&str>,
+        question: &Question,
+        cancel: &CancelToken,
+        on_text: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Response> {
         self.check(question, &ClipFeatures::default())?;
         match &self.0 {
-            Kind::Cues(model) => model.respond(features, transcript, question, cancel, on_text),
-            Kind::Published(model) => model.respond(features, transcript, question, cancel, on_text),
+            Kind::Cues(model) => model.respond(memory, features, transcript, question, cancel, on_text),
+            Kind::Published(model) => model.respond(memory, features, transcript, question, cancel, on_text),
+        }
+    }
+
+    /// A memory for one question.
+    pub(crate) fn once(&self) -> Memory {
+        Memory::once(self.config())
+    }
+
+    /// A memory for a conversation.
+    pub(crate) fn memory(&self) -> Memory {
+        Memory::lasting(self.config())
+    }
+
+    fn config(&self) -> &LlamaConfig {
+        match &self.0 {
+            Kind::Cues(model) => model.config(),
+            Kind::Published(model) => model.config(),
         }
     }
 }
@@ -143,6 +175,8 @@ struct Written {
     tokens: usize,
     text: String,
     cut: bool,
+    /// The last of the tokens, where the cache does not hold it.
+    unread: Vec<u32>,
 }
 
 impl LanguageModel {
@@ -196,6 +230,7 @@ impl LanguageModel {
         cancel: &CancelToken,
         on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Written> {
+        let before = cache.len();
         let mut stream = self.tokenizer.stream();
         let mut text = String::new();
         let generation = generate(&self.llama, cache, logits, &mut sampler, &self.stop_ids, cancel, &mut |id| {
@@ -212,7 +247,8 @@ impl LanguageModel {
             text.push_str(&tail);
         }
         let cut = matches!(generation.stop_reason, StopReason::MaxTokens | StopReason::ContextFull);
-        Ok(Written { tokens: generation.ids.len(), text, cut })
+        let unread = generation.ids.get(cache.len() - before..).unwrap_or_default().to_vec();
+        Ok(Written { tokens: generation.ids.len(), text, cut, unread })
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::time::Instant;
 
-use super::{LanguageModel, Response};
+use super::{LanguageModel, Memory, Response};
 use crate::analysis::{milliseconds, Usage};
 use crate::answer;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::features::{ClipFeatures, EncodedClip, Features};
-use crate::llama::{KvCache, Sampler};
+use crate::llama::{KvCache, LlamaConfig, Sampler};
 use crate::pack::{Loading, PublishedSpec};
 use crate::projector::PublishedProjector;
-use crate::prompt::published::{segments, PromptPath, FEATURES, MAX_POSITIONS, PICTURE};
+use crate::prompt::published::{next_turn, segments, PromptPath, FEATURES, MAX_POSITIONS, PICTURE};
 use crate::prompt::{PromptParts, Task};
 use crate::request::Question;
 
@@ -48,9 +48,15 @@ impl PublishedResponder {
         Ok(())
     }
 
-    /// See [`super::Responder::respond`].
+    /// The language model's extents.
+    pub(super) fn config(&self) -> &LlamaConfig {
+        self.language.llama.config()
+    }
+
+    /// See [`super::Responder::respond_with`].
     pub(super) fn respond(
         &self,
+        memory: &mut Memory,
         features: &Features,
         transcript: Option<&str>,
         question: &Question,
@@ -63,41 +69,46 @@ impl PublishedResponder {
         };
         let began = Instant::now();
         let llama = &self.language.llama;
-        let path = question.prompt_path.unwrap_or_default();
         let labels = question.labels.as_deref().unwrap_or(&self.labels);
         let asked = PromptParts { task, question: text, transcript, labels: question.labels.as_deref() };
-        let soft = self.soft_tokens(encoded, path)?;
-        let asked_rows = self.rows(path, asked, &soft, question.sampling.max_new_tokens)?;
-        let mut cache = KvCache::new(llama.config());
+        let (path, cached_tokens) = memory.begin(question.prompt_path)?;
+        let soft = if memory.holds_clip() { Default::default() } else { self.soft_tokens(encoded, path)? };
+        let max_new_tokens = question.sampling.max_new_tokens;
+        let asked_rows = self.rows(memory, path, asked, &soft, max_new_tokens, cancel)?;
         let hidden = llama.config().hidden;
 
         // The labels are the answers to `[emotion]`. Another question's prompt begins as this one does, and is read from where it differs.
         let (scores, logits, prefill_ms) = if task == Task::Emotion {
-            let logits = llama.prefill(&asked_rows, &mut cache, cancel)?;
+            let logits = llama.prefill(&asked_rows, memory.cache(), cancel)?;
             let prefill_ms = milliseconds(began);
-            (self.score(labels, &cache, &logits, cancel)?, logits, prefill_ms)
+            (self.score(labels, memory.cache(), &logits, cancel)?, logits, prefill_ms)
         } else {
             let emotion = PromptParts { task: Task::Emotion, question: None, ..asked };
-            let rows = self.rows(path, emotion, &soft, question.sampling.max_new_tokens)?;
-            let logits = llama.prefill(&rows, &mut cache, cancel)?;
-            let scores = self.score(labels, &cache, &logits, cancel)?;
+            let rows = self.rows(memory, path, emotion, &soft, max_new_tokens, cancel)?;
+            let cache = memory.cache();
+            let before = cache.len();
+            let logits = llama.prefill(&rows, cache, cancel)?;
+            let scores = self.score(labels, cache, &logits, cancel)?;
             let same =
                 rows.chunks_exact(hidden).zip(asked_rows.chunks_exact(hidden)).take_while(|(a, b)| a == b).count();
-            cache.truncate(same.min(asked_rows.len() / hidden - 1));
-            let logits = llama.prefill(&asked_rows[cache.len() * hidden..], &mut cache, cancel)?;
+            let same = same.min(asked_rows.len() / hidden - 1);
+            cache.truncate(before + same);
+            let logits = llama.prefill(&asked_rows[same * hidden..], cache, cancel)?;
             (scores, logits, milliseconds(began))
         };
         let probabilities = answer::probabilities(labels, &scores);
         let emotion = answer::decided(&probabilities)?;
 
         let began = Instant::now();
+        let cache = memory.cache();
         let prompt_tokens = cache.len();
         let mut sampler = Sampler::new(question.sampling.clone())?;
         if let Some(bos) = self.language.tokenizer.bos_id() {
             // Upstream's history begins with it, so the penalty covers it.
             sampler.record(bos);
         }
-        let written = self.language.write(&mut cache, &logits, sampler, cancel, on_text)?;
+        let written = self.language.write(cache, &logits, sampler, cancel, on_text)?;
+        memory.commit(written.unread);
         let text = written.text.rsplit("[/INST]").next().unwrap_or_default().trim().to_owned();
         Ok(Response {
             explanation: if task == Task::Emotion { answer::explanation(&text, &emotion) } else { text.clone() },
@@ -105,7 +116,7 @@ impl PublishedResponder {
             probabilities,
             emotion,
             cut: written.cut,
-            usage: Usage { prompt_tokens, completion_tokens: written.tokens },
+            usage: Usage { prompt_tokens, completion_tokens: written.tokens, cached_tokens },
             prefill_ms,
             generate_ms: milliseconds(began),
         })
@@ -121,25 +132,34 @@ impl PublishedResponder {
         Ok([self.projector.picture(&encoded.picture)?, self.projector.features(&clip, &encoded.picture)?])
     }
 
-    /// The prompt's rows `[n, hidden]`. Where prompt and answer would exceed [`MAX_POSITIONS`], the oldest rows are cut.
+    /// The rows `[n, hidden]` to be read for a question. Where a single question's prompt and answer would exceed [`MAX_POSITIONS`],
+    /// the oldest rows are cut; a conversation that would exceed them is an error.
     fn rows(
         &self,
+        memory: &mut Memory,
         path: PromptPath,
         parts: PromptParts<'_>,
         [picture, features]: &[Vec<f32>; 2],
         max_new_tokens: usize,
+        cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
-        let mut rows = self.language.rows(segments(path, parts), &mut |name| {
+        let config = self.language.llama.config();
+        let positions = MAX_POSITIONS.min(config.context);
+        let mut soft = |name: &str| {
             Ok(match name {
                 PICTURE => Some(picture.clone()),
                 FEATURES => Some(features.clone()),
                 _ => None,
             })
-        })?;
-        let config = self.language.llama.config();
+        };
+        let (first, next) = (segments(path, parts), next_turn(parts));
+        let mut rows = memory.question(&self.language, first, next, &mut soft, cancel)?;
         let count = rows.len() / config.hidden;
-        let positions = MAX_POSITIONS.min(config.context);
-        let beyond = (count + max_new_tokens).saturating_sub(positions);
+        memory.check_room(count, max_new_tokens, positions)?;
+        if memory.is_lasting() {
+            return Ok(rows);
+        }
+        let beyond = count.saturating_add(max_new_tokens).saturating_sub(positions);
         if beyond >= count {
             return Err(Error::invalid_argument(format!(
                 "max_new_tokens is {max_new_tokens}, which leaves no room for the prompt in {positions} positions; ask for fewer"
