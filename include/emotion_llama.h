@@ -163,6 +163,12 @@ typedef struct emotion_llama_engine emotion_llama_engine;
 typedef struct emotion_llama_live emotion_llama_live;
 
 /*
+ A conversation about one clip, which is decoded and read once. Answers one question at a time. Counts its references: a question that
+ is being answered keeps it. Freed with `emotion_llama_session_free`.
+ */
+typedef struct emotion_llama_session emotion_llama_session;
+
+/*
  Why a call failed: a number, a name and a sentence. Immutable; may be read by several threads. Freed with
  `emotion_llama_status_free`.
  */
@@ -492,6 +498,71 @@ void emotion_llama_live_free(struct emotion_llama_live *live);
 struct emotion_llama_status *emotion_llama_set_log(emotion_llama_log_function function,
                                                    void *userdata,
                                                    uint32_t level);
+
+/*
+ Begins a conversation about a clip and writes it to `*out`. The arguments are those of `emotion_llama_analyze`, but `request` says only
+ what concerns the clip: `path`, `transcript`, `frame`, `features` and `limits`. Takes as long as an analysis without its answer.
+
+ Fails with what `emotion_llama_analyze` fails with. Since 0.1.
+
+ The caller sees to it that:
+ As for `emotion_llama_analyze`.
+ */
+struct emotion_llama_status *emotion_llama_session_new(const struct emotion_llama_engine *engine,
+                                                       const char *request,
+                                                       const struct emotion_llama_media *media,
+                                                       const struct emotion_llama_cancel *cancel,
+                                                       struct emotion_llama_session **out);
+
+/*
+ Asks a question about the clip, after those before: a follow-up such as "Why?" is understood. Waits for the result and writes it to
+ `*out`, as `emotion_llama_analyze` does.
+
+ `request` is a JSON object as for `emotion_llama_analyze`, without what concerns the clip. A question that fails or is cancelled leaves
+ the conversation as it was. `usage.cached_tokens` says how much of the conversation was not read again.
+
+ Fails with `invalid_argument`, also when the conversation has become too long (reset it), `overloaded` when another question is being
+ answered, `out_of_memory` or `cancelled`. Since 0.1.
+
+ The caller sees to it that:
+ `session` and `cancel` were not freed; `request` is NUL-terminated; `out` points at a place for a pointer. `cancel` may be NULL; NULL
+ elsewhere is `invalid_argument`.
+ */
+struct emotion_llama_status *emotion_llama_session_ask(const struct emotion_llama_session *session,
+                                                       const char *request,
+                                                       const struct emotion_llama_cancel *cancel,
+                                                       struct emotion_llama_text **out);
+
+/*
+ As `emotion_llama_session_ask`, on a thread of its own: writes the stream of its events to `*out`, as `emotion_llama_analyze_stream` does.
+
+ Fails with `invalid_argument` or `out_of_memory`; what goes wrong later comes from `emotion_llama_stream_next`. Since 0.1.
+
+ The caller sees to it that:
+ As for `emotion_llama_session_ask`.
+ */
+struct emotion_llama_status *emotion_llama_session_ask_stream(const struct emotion_llama_session *session,
+                                                              const char *request,
+                                                              const struct emotion_llama_cancel *cancel,
+                                                              struct emotion_llama_stream **out);
+
+/*
+ Forgets the questions and answers and keeps the clip.
+
+ Fails with `overloaded` when a question is being answered. Since 0.1.
+
+ The caller sees to it that:
+ `session` was not freed. NULL is `invalid_argument`.
+ */
+struct emotion_llama_status *emotion_llama_session_reset(const struct emotion_llama_session *session);
+
+/*
+ Frees the handle; a question that is being answered is answered. NULL is allowed. Since 0.1.
+
+ The caller sees to it that:
+ `session` is NULL, or a session that was not freed and that no call is being given.
+ */
+void emotion_llama_session_free(struct emotion_llama_session *session);
 
 /*
  The number of the failure, the same in every release: `EMOTION_LLAMA_INVALID_ARGUMENT` and so on. Later releases may have more. 0 for

@@ -10,7 +10,7 @@
  * the second kind is there.
  *
  * Requests, results and events are JSON, as emotion_llama.h describes them. Handles can be moved, not copied. An engine, a live buffer
- * and a cancel token may be used by several threads at once.
+ * and a cancel token may be used by several threads at once, a session by one at a time.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -325,7 +325,43 @@ class event_stream {
     detail::handle<emotion_llama_stream, emotion_llama_stream_free> handle_;
 };
 
-/* A loaded model. */
+/* A conversation about one clip. */
+class session {
+  public:
+    explicit session(emotion_llama_session *taken) noexcept : handle_(taken) {}
+
+    /* Asks a question, as emotion_llama_session_ask takes it. */
+    result<std::string> try_ask(const std::string &request, const cancel_token *cancel = nullptr) const {
+        return detail::text([&](emotion_llama_text **out) {
+            return emotion_llama_session_ask(handle_.get(), request.c_str(), cancel ? cancel->get() : nullptr, out);
+        });
+    }
+
+    /* As try_ask, on a thread of its own. */
+    result<event_stream> try_stream(const std::string &request, const cancel_token *cancel = nullptr) const {
+        return detail::made<event_stream, emotion_llama_stream>([&](emotion_llama_stream **out) {
+            return emotion_llama_session_ask_stream(handle_.get(), request.c_str(), cancel ? cancel->get() : nullptr, out);
+        });
+    }
+
+    /* Forgets what was asked and answered; the clip stays. */
+    result<void> try_reset() const { return detail::done(emotion_llama_session_reset(handle_.get())); }
+
+#ifndef EMOTION_LLAMA_NO_EXCEPTIONS
+    std::string ask(const std::string &request, const cancel_token *cancel = nullptr) const {
+        return try_ask(request, cancel).value();
+    }
+    event_stream stream(const std::string &request, const cancel_token *cancel = nullptr) const {
+        return try_stream(request, cancel).value();
+    }
+    void reset() const { try_reset().value(); }
+#endif
+
+  private:
+    detail::handle<emotion_llama_session, emotion_llama_session_free> handle_;
+};
+
+/* A model: loaded here, or of a running server. */
 class engine {
   public:
     /* Told how far a load is, in bytes; stops it by giving false. Must not throw. */
@@ -363,6 +399,14 @@ class engine {
         });
     }
 
+    /* Begins a conversation about a clip. */
+    result<class session> try_session(const std::string &request, const media &clip = media(),
+                                      const cancel_token *cancel = nullptr) const {
+        return detail::made<class session, emotion_llama_session>([&](emotion_llama_session **out) {
+            return emotion_llama_session_new(handle_.get(), request.c_str(), clip.get(), token(cancel), out);
+        });
+    }
+
 #ifndef EMOTION_LLAMA_NO_EXCEPTIONS
     explicit engine(const std::string &options, const progress &report = nullptr, const cancel_token *cancel = nullptr)
         : engine(try_open(options, report, cancel).value()) {}
@@ -374,6 +418,10 @@ class engine {
     event_stream stream(const std::string &request, const media &clip = media(),
                         const cancel_token *cancel = nullptr) const {
         return try_stream(request, clip, cancel).value();
+    }
+    class session session(const std::string &request, const media &clip = media(),
+                          const cancel_token *cancel = nullptr) const {
+        return try_session(request, clip, cancel).value();
     }
 #endif
 

@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod answer;
+pub mod backend;
 pub mod cancel;
 pub mod checkpoint;
 pub mod convert;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use emotion_llama_core::engine::{Engine as CoreEngine, EngineOptions};
-use emotion_llama_core::pack::{LoadProgress, PackRef, FORMAT_VERSION};
+use emotion_llama_core::backend::{Backend, BackendOptions};
+use emotion_llama_core::engine::EngineOptions;
+use emotion_llama_core::pack::LoadProgress;
 use emotion_llama_core::{CancelToken, Error, ErrorKind, Result};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{json, Value};
 
 use crate::cancel::{token, Cancel};
 use crate::media::{Input, Media};
@@ -19,7 +20,7 @@ use crate::{boundary, pointer};
 
 /// A loaded model. May be used by any number of threads at once. Counts its references: a call, stream or session that runs keeps the
 /// model alive when the handle is freed. Freed with `emotion_llama_engine_free`.
-pub struct Engine(pub(crate) CoreEngine);
+pub struct Engine(pub(crate) Backend);
 
 /// Told how far a load is: `done` of `total` bytes, growing, the last time with both equal. Called on the thread that called
 /// `emotion_llama_engine_open`. Returning false stops the load. It must not throw. Since 0.1.
@@ -89,11 +90,10 @@ pub unsafe extern "C" fn emotion_llama_engine_open(
     })
 }
 
-fn open(options: OpenOptions, cancel: &CancelToken, report: &(dyn Fn(LoadProgress) + Sync)) -> Result<CoreEngine> {
+fn open(options: OpenOptions, cancel: &CancelToken, report: &(dyn Fn(LoadProgress) + Sync)) -> Result<Backend> {
     let threads = options.threads.unwrap_or_else(|| THREADS.load(Ordering::Relaxed));
-    let wanted = PackRef::from(options.source.as_str());
-    let options = EngineOptions { search: options.search, verify: options.verify, threads };
-    CoreEngine::open_observed(&wanted, &options, cancel, report)
+    let engine = EngineOptions { search: options.search, verify: options.verify, threads };
+    Backend::open(&options.source, &BackendOptions { engine }, cancel, report)
 }
 
 /// Loads on another thread and tells `watch` on this one; when that says false, the load is cancelled.
@@ -101,7 +101,7 @@ fn open_watched(
     options: OpenOptions,
     cancel: &CancelToken,
     watch: &mut dyn FnMut(LoadProgress) -> bool,
-) -> Result<CoreEngine> {
+) -> Result<Backend> {
     std::thread::scope(|scope| {
         let (sender, reports) = channel();
         let load = std::thread::Builder::new().name("emotion-llama-load".into()).spawn_scoped(scope, move || {
@@ -147,25 +147,12 @@ pub unsafe extern "C" fn emotion_llama_engine_info(engine: *const Engine, out: *
     })
 }
 
-fn info(engine: &CoreEngine) -> Result<Text> {
-    let pack = engine.pack();
-    let manifest = pack.manifest();
-    Text::json(&json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "abi_version": crate::EMOTION_LLAMA_ABI_VERSION,
-        "pack": {
-            "name": manifest.name,
-            "version": manifest.version,
-            "digest": pack.digest(),
-            "format_version": FORMAT_VERSION,
-            "architecture": manifest.model.architecture(),
-            "description": manifest.description,
-        },
-        "labels": manifest.labels,
-        "tasks": manifest.model.tasks(),
-        "devices": ["cpu"],
-        "threads": engine.threads(),
-    }))
+fn info(engine: &Backend) -> Result<Text> {
+    let mut info = json!({ "version": env!("CARGO_PKG_VERSION"), "abi_version": crate::EMOTION_LLAMA_ABI_VERSION });
+    if let (Value::Object(info), Value::Object(of_engine)) = (&mut info, engine.info()) {
+        info.extend(of_engine.into_iter().filter(|(name, _)| name != "version" && name != "abi_version"));
+    }
+    Text::json(&info)
 }
 
 /// Analyses one clip, waits for the result and writes it to `*out`: a JSON object with `response`, `emotion`, `confidence`,
@@ -209,7 +196,7 @@ pub(crate) unsafe fn work(
     request: *const c_char,
     media: *const Media,
     cancel: *const Cancel,
-) -> Result<(CoreEngine, Input, CancelToken)> {
+) -> Result<(Backend, Input, CancelToken)> {
     // SAFETY: as this function asks of its caller.
     let (engine, request, cancel) =
         unsafe { (pointer::handle(engine, "engine")?.0.clone(), pointer::text(request, "request")?, token(cancel)) };

@@ -3,9 +3,9 @@
 use std::mem::{offset_of, size_of};
 
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::Engine as CoreEngine;
+use emotion_llama_core::backend::{Backend, Conversation};
 use emotion_llama_core::media::{Clip, Source};
-use emotion_llama_core::request::{ClipRequest, Request};
+use emotion_llama_core::request::{ClipRequest, Question, Request};
 use emotion_llama_core::{CancelToken, Error, Result};
 
 use crate::live::Live;
@@ -47,7 +47,7 @@ impl Input {
     ///
     /// # Safety
     /// `media` is NULL or begins with its size, its `data` can be read for its length and its `live` was not freed.
-    pub(crate) unsafe fn read(engine: &CoreEngine, request: &[u8], media: *const Media) -> Result<Self> {
+    pub(crate) unsafe fn read(engine: &Backend, request: &[u8], media: *const Media) -> Result<Self> {
         if media.is_null() {
             return Ok(Input::File(Request::from_json(request, None)?));
         }
@@ -76,8 +76,24 @@ impl Input {
         }
     }
 
+    /// What is asked.
+    pub(crate) fn question(&self) -> &Question {
+        match self {
+            Input::File(request) => &request.question,
+            Input::Clip(_, request) => &request.question,
+        }
+    }
+
+    /// Begins a conversation about it.
+    pub(crate) fn converse(&self, engine: &Backend, cancel: &CancelToken) -> Result<Conversation> {
+        match self {
+            Input::File(request) => engine.converse(request, cancel),
+            Input::Clip(clip, request) => engine.converse_about(clip, request, cancel),
+        }
+    }
+
     /// Analyses it.
-    pub(crate) fn analyze(&self, engine: &CoreEngine, cancel: &CancelToken, tell: &mut Tell<'_>) -> Result<Analysis> {
+    pub(crate) fn analyze(&self, engine: &Backend, cancel: &CancelToken, tell: &mut Tell<'_>) -> Result<Analysis> {
         match self {
             Input::File(request) => engine.analyze(request, cancel, tell),
             Input::Clip(clip, request) => engine.analyze_clip(clip, request, cancel, tell),

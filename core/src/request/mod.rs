@@ -84,7 +84,7 @@ pub struct ClipRequest {
 }
 
 /// What is asked about a clip, and how the answer is written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Question {
     /// The task; None leaves it to the prompt's tag, or else to [`Task::Free`] with a prompt and [`Task::Emotion`] without.
     pub task: Option<Task>,

@@ -192,6 +192,40 @@ static void frames_and_sound_are_taken_as_they_come(void) {
     emotion_llama_live_free(live);
 }
 
+static void a_clip_is_asked_again(void) {
+    static const char *question = "{\"task\": \"emotion\", \"greedy\": true, \"max_new_tokens\": 20}";
+    emotion_llama_session *session = NULL;
+    emotion_llama_stream *stream = NULL;
+    emotion_llama_text *text = NULL;
+    char clip_only[4096];
+    int results = 0;
+    expect(emotion_llama_session_new(engine, "{\"path\": \"a\", \"prompt\": \"Why?\"}", NULL, NULL, &session), 1,
+           "invalid_argument", "session_ask");
+    snprintf(clip_only, sizeof clip_only, "%.*s}", (int)(strstr(request, ", \"greedy\"") - request), request);
+    succeed(emotion_llama_session_new(engine, clip_only, NULL, NULL, &session));
+    succeed(emotion_llama_session_ask(session, question, NULL, &text));
+    CHECK(strstr(emotion_llama_text_data(text), "\"emotion\":\"angry\"") != NULL);
+    emotion_llama_text_free(text);
+    succeed(emotion_llama_session_ask_stream(session, "{\"prompt\": \"Why?\", \"max_new_tokens\": 20}", NULL, &stream));
+    for (;;) {
+        succeed(emotion_llama_stream_next(stream, &text));
+        if (text == NULL) break;
+        if (strstr(emotion_llama_text_data(text), "\"type\":\"result\"") != NULL) {
+            CHECK(strstr(emotion_llama_text_data(text), "\"cached_tokens\":0") == NULL);
+            results++;
+        }
+        emotion_llama_text_free(text);
+    }
+    CHECK(results == 1);
+    emotion_llama_stream_free(stream);
+    succeed(emotion_llama_session_reset(session));
+    expect(emotion_llama_session_ask(session, "{\"path\": \"a\"}", NULL, &text), 1, "invalid_argument", "path");
+    expect(emotion_llama_session_ask(NULL, question, NULL, &text), 1, "invalid_argument", "session is NULL");
+    expect(emotion_llama_session_reset(NULL), 1, "invalid_argument", "session is NULL");
+    emotion_llama_session_free(NULL);
+    emotion_llama_session_free(session);
+}
+
 static void count_messages(void *userdata, uint32_t level, const char *target, const char *message) {
     CHECK(level >= EMOTION_LLAMA_LOG_ERROR && level <= EMOTION_LLAMA_LOG_DEBUG);
     CHECK(strncmp(target, "emotion", 7) == 0 && message[0] != 0);
@@ -247,6 +281,7 @@ int main(int count, char **arguments) {
     events_come_one_by_one();
     a_token_stops_the_work();
     frames_and_sound_are_taken_as_they_come();
+    a_clip_is_asked_again();
     loads_are_watched_and_logged(options);
     for (int i = 0; i < 2; i++) CHECK(pthread_create(&threads[i], NULL, analyse_in_thread, NULL) == 0);
     for (int i = 0; i < 2; i++) CHECK(pthread_join(threads[i], NULL) == 0);
