@@ -70,36 +70,45 @@ impl Answer {
 /// All that stands below the answer.
 pub fn print(analysis: &Analysis) -> io::Result<()> {
     let mut out = stdout();
+    write_card(analysis, &mut out)?;
+    out.flush()
+}
+
+fn write_card(analysis: &Analysis, out: &mut impl Write) -> io::Result<()> {
     for (label, &p) in &analysis.probabilities {
         let color = if *label == analysis.emotion { color_of(label) } else { DIM };
         writeln!(out, "  {color}{label:<LABEL$} {} {:>3.0} %{color:#}", bar(p), p * 100.0)?;
     }
-    writeln!(out)?;
+    if !analysis.probabilities.is_empty() {
+        writeln!(out)?;
+    } else if !analysis.emotion.is_empty() {
+        row(out, "emotion", &format!("{}, with a confidence that is not known", analysis.emotion))?;
+    }
     if let Some(words) = &analysis.transcript {
         let language = analysis.language.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
-        row(&mut out, "words", &format!("“{words}”{language}"))?;
+        row(out, "words", &format!("“{words}”{language}"))?;
     }
     if let Some(frame) = &analysis.frame {
         let others = match analysis.faces.len() {
             0 | 1 => String::new(),
             n => format!(", 1 of {n} faces"),
         };
-        row(&mut out, "face", &format!("{} (at {:.2} s{others})", notable(&analysis.cues, true), frame.time_s))?;
+        row(out, "face", &format!("{} (at {:.2} s{others})", notable(&analysis.cues, true), frame.time_s))?;
     }
     if analysis.cues.iter().any(|cue| cue.name == "pitch") {
-        row(&mut out, "voice", &notable(&analysis.cues, false))?;
+        row(out, "voice", &notable(&analysis.cues, false))?;
     }
     for note in &analysis.notes {
-        row(&mut out, "note", &note.message)?;
+        row(out, "note", &note.message)?;
     }
     let t = &analysis.timings_ms;
     let parts = format!(
-        "decode {:.0} · face {:.0} · encode {:.0} · prompt {:.0} · answer {:.0} ms",
+        " (decode {:.0} · face {:.0} · encode {:.0} · prompt {:.0} · answer {:.0} ms)",
         t.decode, t.preprocess, t.encode, t.prefill, t.generate
     );
-    row(&mut out, "time", &format!("{:.2} s ({parts})", t.total / 1e3))?;
-    row(&mut out, "model", &format!("{} {}", analysis.model.name, analysis.model.version))?;
-    out.flush()
+    let is_told = t.decode + t.preprocess + t.encode + t.prefill + t.generate > 0.0;
+    row(out, "time", &format!("{:.2} s{}", t.total / 1e3, if is_told { &parts } else { "" }))?;
+    row(out, "model", format!("{} {}", analysis.model.name, analysis.model.version).trim_end())
 }
 
 fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
@@ -122,13 +131,13 @@ fn notable(cues: &[Cue], of_face: bool) -> String {
     const VOICE: [&str; 5] = ["pitch", "pitch_range", "energy", "rate", "brightness"];
     let words: Vec<String> = cues
         .iter()
-        .filter(|cue| VOICE.contains(&cue.name) != of_face && cue.level != Level::Normal)
+        .filter(|cue| VOICE.contains(&cue.name.as_ref()) != of_face && cue.level != Level::Normal)
         .map(|cue| {
-            let value = match (cue.value, cue.unit) {
+            let value = match (cue.value, cue.unit.as_deref()) {
                 (Some(value), Some("hertz")) => format!(" {value:.0} Hz"),
                 _ => String::new(),
             };
-            format!("{} {}{value}", noun(cue.name), cue.reading)
+            format!("{} {}{value}", noun(&cue.name), cue.reading)
         })
         .collect();
     if words.is_empty() {
@@ -169,6 +178,22 @@ fn color_of(label: &str) -> Style {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_says_what_is_not_known_instead_of_zeros() {
+        let analysis = Analysis { emotion: "sad".into(), ..Analysis::default() };
+        let text = |analysis: &Analysis| {
+            let mut out = Vec::new();
+            write_card(analysis, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let shown = text(&analysis);
+        assert!(shown.contains("sad, with a confidence that is not known"), "{shown}");
+        assert!(!shown.contains('%') && !shown.contains("decode"), "{shown}");
+        assert!(!text(&Analysis::default()).contains("confidence"));
+        let known = Analysis { probabilities: [("sad".to_owned(), 0.8)].into(), ..analysis };
+        assert!(text(&known).contains("80 %") && !text(&known).contains("not known"));
+    }
 
     #[test]
     fn a_bar_always_has_the_same_width() {

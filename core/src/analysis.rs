@@ -3,22 +3,24 @@
 use std::time::Instant;
 
 use indexmap::IndexMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::face::FaceBox;
 use crate::features::Cue;
 
-/// What a person in a clip feels, and what shows it. Serialises to the JSON that every interface gives.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What a person in a clip feels, and what shows it. Serialises to the JSON that every interface gives, and is read from it: fields that
+/// are not known are passed over, those that are left out have their defaults.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Analysis {
     /// The text as the model gave it.
     pub response: String,
-    /// The label with the highest probability.
+    /// The label with the highest probability; empty where a server's answer names none.
     pub emotion: String,
-    /// Its probability, 0..1.
-    pub confidence: f32,
+    /// Its probability, 0..1. None only from a server that does not tell.
+    pub confidence: Option<f32>,
     /// Each allowed label with its probability: the likelihood that the language model gives the label word as the answer,
-    /// normalised over the labels. Sums to 1.
+    /// normalised over the labels. Sums to 1; empty only from a server that does not tell.
     pub probabilities: IndexMap<String, f32>,
     /// What shows it, in sentences; empty when only the label was asked for.
     pub explanation: String,
@@ -44,7 +46,8 @@ pub struct Analysis {
 }
 
 /// A rectangle in pixels of the source picture, after rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rect {
     /// Left edge.
     pub x: f32,
@@ -63,7 +66,8 @@ impl From<FaceBox> for Rect {
 }
 
 /// A face, followed through the clip.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Face {
     /// Where it is, in the frame at `time_s`.
     #[serde(rename = "box")]
@@ -77,7 +81,8 @@ pub struct Face {
 }
 
 /// The frame that was described.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DescribedFrame {
     /// Its time, in seconds.
     pub time_s: f64,
@@ -88,7 +93,8 @@ pub struct DescribedFrame {
 }
 
 /// Tokens read and written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Positions of the prompt, soft tokens included.
     pub prompt_tokens: usize,
@@ -99,7 +105,8 @@ pub struct Usage {
 }
 
 /// Wall-clock milliseconds of each stage. The face and the voice are read side by side, so the parts may add up to more than the total.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Timings {
     /// Demuxing and decoding.
     pub decode: f64,
@@ -121,7 +128,8 @@ pub(crate) fn milliseconds(began: Instant) -> f64 {
 }
 
 /// Which model answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ModelInfo {
     /// Name of the pack.
     pub name: String,
@@ -132,7 +140,8 @@ pub struct ModelInfo {
 }
 
 /// Something that is not an error but that the caller should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AnalysisNote {
     /// Stable snake_case name, for example `no_face`.
     pub name: String,
@@ -144,5 +153,51 @@ impl AnalysisNote {
     /// A note called `name`.
     pub fn new(name: &str, message: impl Into<String>) -> Self {
         Self { name: name.to_owned(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::Level;
+
+    fn analysis() -> Analysis {
+        let rect = Rect { x: 0.1, y: 2.0, width: 3.3, height: 4.7 };
+        Analysis {
+            response: "The person feels happy.\nAh \"so\".".into(),
+            emotion: "happy".into(),
+            confidence: Some(0.7),
+            probabilities: [("happy".to_owned(), 0.7), ("sad".to_owned(), 0.3)].into(),
+            explanation: "Ah.".into(),
+            transcript: Some("你好".into()),
+            language: Some("zh".into()),
+            faces: vec![Face { bbox: rect, score: 0.9, track: 1, time_s: 0.25 }],
+            frame: Some(DescribedFrame { time_s: 0.25, index: 7, face: Some(rect) }),
+            cues: vec![Cue::new("pitch", 1.2, ["low", "high"]).with_value(210.0, "hertz")],
+            usage: Usage { prompt_tokens: 5, completion_tokens: 6, cached_tokens: 1 },
+            timings_ms: Timings { decode: 1.5, total: 9.0, ..Timings::default() },
+            model: ModelInfo { name: "mini".into(), version: "1".into(), digest: "ab".into() },
+            notes: vec![AnalysisNote::new("no_voice", "there is none")],
+        }
+    }
+
+    #[test]
+    fn an_analysis_is_read_from_its_own_json() {
+        for analysis in
+            [analysis(), Analysis { confidence: None, language: None, frame: None, ..analysis() }, Analysis::default()]
+        {
+            let text = serde_json::to_string(&analysis).unwrap();
+            assert_eq!(serde_json::from_str::<Analysis>(&text).unwrap(), analysis, "{text}");
+        }
+        assert!(serde_json::to_value(Analysis::default()).unwrap()["confidence"].is_null());
+    }
+
+    #[test]
+    fn what_another_release_adds_or_leaves_out_does_no_harm() {
+        let text =
+            r#"{"emotion": "sad", "mood": 3, "cues": [{"name": "gaze", "z": 1, "level": "extreme", "angle": 4}]}"#;
+        let analysis: Analysis = serde_json::from_str(text).unwrap();
+        assert_eq!((analysis.emotion.as_str(), analysis.confidence), ("sad", None));
+        assert_eq!((analysis.cues[0].name.as_ref(), analysis.cues[0].level), ("gaze", Level::Normal));
     }
 }

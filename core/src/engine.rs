@@ -250,7 +250,7 @@ impl Engine {
             notes.push(AnalysisNote::new("answer_cut", "the answer ended at max_new_tokens; raise it for the rest"));
         }
         let manifest = self.0.pack.manifest();
-        let confidence = response.probabilities.get(&response.emotion).copied().unwrap_or(0.0);
+        let confidence = response.probabilities.get(&response.emotion).copied();
         Ok(Analysis {
             response: response.text,
             emotion: response.emotion,

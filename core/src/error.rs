@@ -40,11 +40,13 @@ pub enum ErrorKind {
     Timeout,
     /// A defect in this library.
     Internal,
+    /// The server cannot be reached, is no such server, or gave an answer that cannot be used.
+    Unreachable,
 }
 
 impl ErrorKind {
     /// Every kind, in the order of its code.
-    pub const ALL: [ErrorKind; 10] = [
+    pub const ALL: [ErrorKind; 11] = [
         ErrorKind::InvalidArgument,
         ErrorKind::MediaUndecodable,
         ErrorKind::MediaTooLarge,
@@ -55,6 +57,7 @@ impl ErrorKind {
         ErrorKind::Cancelled,
         ErrorKind::Timeout,
         ErrorKind::Internal,
+        ErrorKind::Unreachable,
     ];
 
     /// The stable number.
@@ -70,6 +73,7 @@ impl ErrorKind {
             ErrorKind::Cancelled => 8,
             ErrorKind::Timeout => 9,
             ErrorKind::Internal => 10,
+            ErrorKind::Unreachable => 11,
         }
     }
 
@@ -86,7 +90,13 @@ impl ErrorKind {
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Internal => "internal",
+            ErrorKind::Unreachable => "unreachable",
         }
+    }
+
+    /// The kind that has this stable name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// The HTTP status that the server gives it.
@@ -96,6 +106,7 @@ impl ErrorKind {
             ErrorKind::MediaTooLarge => 413,
             ErrorKind::NotFound => 404,
             ErrorKind::PackInvalid | ErrorKind::Internal => 500,
+            ErrorKind::Unreachable => 502,
             ErrorKind::OutOfMemory | ErrorKind::Overloaded => 503,
             ErrorKind::Cancelled => 499,
             ErrorKind::Timeout => 504,
@@ -141,6 +152,11 @@ impl Error {
     /// [`ErrorKind::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
+    }
+
+    /// [`ErrorKind::Unreachable`].
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unreachable, message)
     }
 
     /// The error of work that was cancelled.

@@ -1,6 +1,8 @@
 //! What was measured in a clip, as numbers for the projectors and as cues for people.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// Face classes, in the order of every face posterior.
 pub const FACE_CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
@@ -95,34 +97,37 @@ fn z_vector<const N: usize>(z: Option<&[f32; N]>) -> Vec<f32> {
 }
 
 /// Where a measured cue lies relative to its norm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Notably below.
     Low,
-    /// Near it.
-    Normal,
     /// Notably above.
     High,
+    /// Near it.
+    #[default]
+    #[serde(other)]
+    Normal,
 }
 
 /// One measurement, for people and for programs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cue {
     /// Stable name, for example `mouth_corner` or `pitch`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The measurement in `unit`, where it has one beside `z`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f32>,
     /// Unit of `value`: `hertz`, `semitones`, `decibels`, `syllables_per_second`, `hertz_centroid`, …
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unit: Option<&'static str>,
+    pub unit: Option<Cow<'static, str>>,
     /// Standard deviations from the norm.
     pub z: f32,
     /// `low`, `normal` or `high`.
     pub level: Level,
     /// The level in words, for example `raised`.
-    pub reading: &'static str,
+    pub reading: Cow<'static, str>,
 }
 
 impl Cue {
@@ -138,14 +143,14 @@ impl Cue {
             Level::Normal => "as usual",
             Level::High => words[1],
         };
-        Self { name, value: None, unit: None, z, level, reading }
+        Self { name: name.into(), value: None, unit: None, z, level, reading: reading.into() }
     }
 
     /// The same with the measured value and its unit.
     #[must_use]
     pub fn with_value(mut self, value: f32, unit: &'static str) -> Self {
         self.value = Some(value);
-        self.unit = Some(unit);
+        self.unit = Some(unit.into());
         self
     }
 }

@@ -26,6 +26,8 @@ pub const EMOTION_LLAMA_CANCELLED: u32 = 8;
 pub const EMOTION_LLAMA_TIMEOUT: u32 = 9;
 /// A status code: a defect in the library.
 pub const EMOTION_LLAMA_INTERNAL: u32 = 10;
+/// A status code: a server cannot be reached, or is none.
+pub const EMOTION_LLAMA_UNREACHABLE: u32 = 11;
 
 /// Why a call failed: a number, a name and a sentence. Immutable; may be read by several threads. Freed with
 /// `emotion_llama_status_free`.

@@ -28,7 +28,19 @@ impl Task {
         match name {
             "emotion" => Ok(Task::Emotion),
             "reason" => Ok(Task::Reason),
-            other => Err(Error::invalid_argument(format!("unknown task {other:?}; use emotion or reason"))),
+            "free" => Ok(Task::Free),
+            other => Err(Error::invalid_argument(format!(
+                "unknown task {other:?}; use emotion, reason, or free with a prompt"
+            ))),
+        }
+    }
+
+    /// The name that [`Task::parse`] takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Task::Emotion => "emotion",
+            Task::Reason => "reason",
+            Task::Free => "free",
         }
     }
 

@@ -61,7 +61,7 @@ struct LimitFields {
 }
 
 impl Request {
-    /// Reads a JSON object with the fields `path`, `task` (`emotion` or `reason`), `prompt`, `transcript` (`auto`, `none` or the words),
+    /// Reads a JSON object with the fields `path`, `task` (`emotion`, `reason` or `free`), `prompt`, `transcript` (`auto`, `none` or the words),
     /// `labels`, `frame` (`peak`, `first`, `middle` or seconds), `prompt_path`, `features` (`mae`, `videomae`, `hubert`), `max_new_tokens`,
     /// `temperature`, `top_p`, `top_k`, `repetition_penalty`, `seed`, `greedy` and `limits`. All may be left out but `path` where no
     /// `source` is given.

@@ -1,6 +1,7 @@
 //! What a caller asks.
 
 mod json;
+mod write;
 
 use crate::error::{Error, Result};
 use crate::face::FramePick;

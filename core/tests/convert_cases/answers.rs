@@ -57,7 +57,7 @@ fn analyze(engine: &Engine, request: &Request) -> Analysis {
     let mut analysis = engine.analyze(request, &CancelToken::new(), &mut |_| {}).unwrap();
     let sum: f32 = analysis.probabilities.values().sum();
     assert!((sum - 1.0).abs() < 1e-4, "{:?}", analysis.probabilities);
-    assert_eq!(analysis.confidence, analysis.probabilities[&analysis.emotion]);
+    assert_eq!(analysis.confidence, Some(analysis.probabilities[&analysis.emotion]));
     analysis.timings_ms = Timings::default();
     analysis
 }
