@@ -13,11 +13,12 @@ use emotion_llama_core::npy;
 use emotion_llama_core::pack::PackRef;
 use emotion_llama_core::prompt::published::PromptPath;
 use emotion_llama_core::prompt::Task;
+use emotion_llama_core::remote::{Remote, RemoteOptions};
 use emotion_llama_core::request::{Question, Request, Transcript};
 use emotion_llama_core::{CancelToken, Error};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::{search_path, AnalyzeOptions, TaskName};
+use crate::args::{search_path, AnalyzeOptions, TaskName, API_KEY_VARIABLE};
 use crate::card::{self, Answer};
 use crate::{FAILED, USAGE};
 
@@ -28,15 +29,13 @@ pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
         return Ok(ExitCode::from(USAGE));
     }
     let progress = Progress::new();
-    progress.show("loading the model");
-    let engine_options = EngineOptions { search: search_path(), ..EngineOptions::default() };
-    let engine = Engine::open(&PackRef::from(options.pack.as_str()), &engine_options);
+    let model = Model::open(options, &progress);
     progress.hide();
 
     let mut failed = false;
     for input in &options.inputs {
-        let outcome = match &engine {
-            Ok(engine) => analyze(engine, options, &question, input, &progress)?,
+        let outcome = match &model {
+            Ok(model) => analyze(model, options, &question, input, &progress)?,
             Err(error) => Err(Error::new(error.kind, error.message.clone())),
         };
         progress.hide();
@@ -55,8 +54,38 @@ pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
+/// What answers.
+enum Model {
+    Embedded(Engine),
+    Hosted(Remote),
+}
+
+impl Model {
+    fn open(options: &AnalyzeOptions, progress: &Progress) -> Result<Self, Error> {
+        let Some(url) = &options.api_url else {
+            progress.show("loading the model");
+            let engine_options = EngineOptions { search: search_path(), ..EngineOptions::default() };
+            return Engine::open(&PackRef::from(options.pack.as_str()), &engine_options).map(Model::Embedded);
+        };
+        progress.show("asking the server");
+        let api_key = match &options.api_key {
+            Some(key) => Some(key.0.clone()),
+            None => std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()),
+        };
+        let remote_options = RemoteOptions { api_key, ..RemoteOptions::default() };
+        Remote::open(url, &remote_options, &CancelToken::new()).map(Model::Hosted)
+    }
+
+    fn analyze(&self, request: &Request, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<Analysis, Error> {
+        match self {
+            Model::Embedded(engine) => engine.analyze(request, &CancelToken::new(), on_event),
+            Model::Hosted(remote) => remote.analyze(request, &CancelToken::new(), on_event),
+        }
+    }
+}
+
 fn analyze(
-    engine: &Engine,
+    model: &Model,
     options: &AnalyzeOptions,
     question: &Question,
     input: &Path,
@@ -66,7 +95,11 @@ fn analyze(
         Ok(source) => source,
         Err(error) => return Ok(Err(error)),
     };
-    let features = match features(engine, &options.features) {
+    let features = match model {
+        Model::Embedded(engine) => features(engine, &options.features),
+        Model::Hosted(_) => Ok(ClipFeatures::default()),
+    };
+    let features = match features {
         Ok(features) => features,
         Err(error) => return Ok(Err(error)),
     };
@@ -80,8 +113,9 @@ fn analyze(
     let stream = !options.json;
     let mut written: io::Result<()> = Ok(());
     let mut answer: Option<Answer> = None;
-    let analysis = engine.analyze(&request, &CancelToken::new(), &mut |event| match event {
+    let analysis = model.analyze(&request, &mut |event| match event {
         Event::Stage(stage) => progress.show(match stage {
+            "upload" => "sending the clip",
             "decode" => "decoding",
             "observe" => "reading face, voice and words",
             _ => "thinking",

@@ -12,6 +12,9 @@ pub const DEFAULT_PACK: &str = "emotion-llama-mini";
 /// Directories with packs, separated as in `PATH`.
 const PACKS_VARIABLE: &str = "EMOTION_LLAMA_PACKS";
 
+/// The key of the server that `--api-url` names.
+pub const API_KEY_VARIABLE: &str = "EMOTION_LLAMA_API_KEY";
+
 /// What a person in a video feels, and what shows it.
 #[derive(Debug, Parser)]
 #[command(name = "emotion-llama", version, max_term_width = 100)]
@@ -57,6 +60,12 @@ pub struct AnalyzeOptions {
     /// A pack's name, or its directory
     #[arg(long, value_name = "NAME|DIR", default_value = DEFAULT_PACK)]
     pub pack: String,
+    /// A running server that answers instead of a pack, for example http://localhost:7889
+    #[arg(long, value_name = "URL", conflicts_with_all = ["pack", "features"])]
+    pub api_url: Option<String>,
+    /// The server's key [default: the variable EMOTION_LLAMA_API_KEY]
+    #[arg(long, value_name = "KEY", requires = "api_url")]
+    pub api_key: Option<ApiKey>,
     /// The frame to describe: `peak` (the most expressive), `first`, `middle`, or seconds from the start
     #[arg(long, value_name = "peak|first|middle|SECONDS", default_value = "peak", value_parser = parse_frame)]
     pub frame: FramePick,
@@ -78,6 +87,24 @@ pub struct AnalyzeOptions {
     /// Print one JSON object a line for each input, and nothing else
     #[arg(long)]
     pub json: bool,
+}
+
+/// A key, which is not shown.
+#[derive(Clone)]
+pub struct ApiKey(pub String);
+
+impl std::str::FromStr for ApiKey {
+    type Err = std::convert::Infallible;
+
+    fn from_str(key: &str) -> Result<Self, Self::Err> {
+        Ok(Self(key.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiKey(hidden)")
+    }
 }
 
 #[derive(Debug, Args)]

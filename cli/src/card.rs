@@ -108,7 +108,10 @@ fn write_card(analysis: &Analysis, out: &mut impl Write) -> io::Result<()> {
     );
     let is_told = t.decode + t.preprocess + t.encode + t.prefill + t.generate > 0.0;
     row(out, "time", &format!("{:.2} s{}", t.total / 1e3, if is_told { &parts } else { "" }))?;
-    row(out, "model", format!("{} {}", analysis.model.name, analysis.model.version).trim_end())
+    if analysis.model.name.is_empty() {
+        return Ok(());
+    }
+    row(out, "model", &format!("{} {}", analysis.model.name, analysis.model.version))
 }
 
 fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
+use crate::evaluate::answer_word;
 
 /// The labels' probabilities from their log-likelihoods: a softmax in which equal words share.
 ///
@@ -43,6 +44,26 @@ pub fn explanation(response: &str, lead: &str) -> String {
     rest.trim_start_matches(['.', ',', ':', ';', ' ']).trim().to_owned()
 }
 
+/// The label that a text names: the one that it ends with, or else the only one whose words stand in it. Case does not count.
+pub(crate) fn named_label(text: &str, labels: &[String]) -> Option<String> {
+    let last = answer_word(text, labels);
+    if labels.contains(&last) {
+        return Some(last);
+    }
+    let words: Vec<String> = plain_words(text);
+    let is_named = |label: &&String| {
+        let label = plain_words(label);
+        !label.is_empty() && words.windows(label.len()).any(|window| window == label)
+    };
+    let mut named = labels.iter().filter(is_named);
+    named.next().filter(|_| named.next().is_none()).cloned()
+}
+
+fn plain_words(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +91,21 @@ mod tests {
         assert_eq!((p["label0"], p["label1"]), (0.0, 1.0));
         let p = probabilities(&labels(2), &[f32::NAN, f32::NAN]);
         assert_eq!(p["label0"], 0.5);
+    }
+
+    #[test]
+    fn a_label_is_taken_from_a_text_only_where_it_names_one() {
+        let labels = ["happy", "sad", "very sad"].map(str::to_owned);
+        for (text, label) in [
+            ("The person is sad but ends happy.", Some("happy")),
+            ("She seems Happy, all in all", Some("happy")),
+            ("happy or sad, who knows", None),
+            ("unhappy people", None),
+            ("情绪：愤怒", None),
+            ("", None),
+        ] {
+            assert_eq!(named_label(text, &labels).as_deref(), label, "{text:?}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Default for EngineOptions {
 /// What an analysis reports while it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
-    /// A stage begins: `decode`, `observe` or `respond`.
+    /// A stage begins: `decode`, `observe` or `respond`; with a server also `upload`.
     Stage(&'static str),
     /// A piece of the answer.
     Text(&'a str),
@@ -281,7 +281,7 @@ impl Engine {
     }
 }
 
-fn media_pick(pick: FramePick) -> Option<media::FramePick> {
+pub(crate) fn media_pick(pick: FramePick) -> Option<media::FramePick> {
     match pick {
         FramePick::Peak => None,
         FramePick::First => Some(media::FramePick::First),

@@ -29,6 +29,7 @@ pub mod perceive;
 pub mod preprocess;
 pub mod projector;
 pub mod prompt;
+pub mod remote;
 pub mod request;
 pub mod respond;
 pub mod session;

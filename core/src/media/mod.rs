@@ -10,6 +10,7 @@ mod backend;
 pub(crate) mod convert;
 mod demuxer;
 mod drain;
+mod encode;
 pub(crate) mod mix;
 mod note;
 pub(crate) mod pairs;
@@ -26,6 +27,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use backend::{backend_version, has_decoder};
+pub use encode::encode;
 pub use note::Note;
 pub use source::Source;
 

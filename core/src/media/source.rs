@@ -75,7 +75,7 @@ impl From<&[u8]> for Source {
 
 impl Source {
     /// Fails for what cannot be media whatever its content is: missing, a directory or device, empty, or above the byte limit.
-    pub(super) fn check(&self, limits: &Limits) -> Result<()> {
+    pub(crate) fn check(&self, limits: &Limits) -> Result<()> {
         let bytes = match self {
             Source::Bytes(bytes) => bytes.len() as u64,
             Source::Path(path) => {

@@ -81,7 +81,7 @@ pub fn next_turn(parts: PromptParts<'_>) -> Segment {
 }
 
 /// Tag and question.
-fn asked(parts: PromptParts<'_>) -> String {
+pub(crate) fn asked(parts: PromptParts<'_>) -> String {
     let labels = parts.labels.map(|labels| labels.iter().map(|label| plain(label)).collect::<Vec<_>>().join(", "));
     let own = parts.question.map(plain).filter(|text| !text.is_empty());
     let question = match (own, parts.task) {
