@@ -120,3 +120,25 @@ fn the_last_frames_stand_in_for_damaged_ones() {
     assert_eq!(clip.frames_decoded, 13);
     assert_eq!(pair_indices(&clip), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 12, 11, 12]);
 }
+
+#[test]
+fn a_last_frame_but_one_that_was_let_go_does_not_end_the_process() {
+    let files = Files::new();
+    let path = files.clip("damaged.avi", 2.0, &["-c:v", "png", "-pix_fmt", "rgb24", "-an"]);
+    let mut bytes = std::fs::read(path).unwrap();
+    let pictures: Vec<usize> =
+        bytes.windows(8).enumerate().filter(|(_, head)| *head == b"\x89PNG\r\n\x1a\n").map(|(at, _)| at).collect();
+    assert_eq!(pictures.len(), 50);
+    // Numbers 45 and 46 are lost, and 42, which stands in for 45, was not wanted when it came by.
+    pictures[44..].iter().for_each(|&at| bytes[at + 16..at + 20].fill(0));
+    let path = files.write("lost.avi", &bytes);
+    let sampling = Sampling { max_frames: 0, pairs: 8, ..Sampling::default() };
+    let clip = open(&path, &sampling);
+    assert_eq!(clip.frames_decoded, 44);
+    assert_eq!(pair_indices(&clip), [3, 4, 9, 10, 15, 16, 21, 22, 27, 28, 33, 34, 39, 40, 42, 43]);
+    let all = open(&path, &Sampling { max_frames: 200, ..sampling });
+    for &at in &clip.pairs {
+        let frame = &clip.frames[at];
+        assert!(frame.rgb == all.frames[frame.index as usize].rgb, "frame {}", frame.index);
+    }
+}

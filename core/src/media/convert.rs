@@ -141,6 +141,10 @@ impl Converter {
             is_full_range,
             to,
         };
+        // libswscale ends the process when it is asked for a format that it does not know.
+        if setup.format == Pixel::None || setup.width == 0 || setup.height == 0 {
+            return Err(unconvertible(&setup));
+        }
         let scaler = match self.scaler.take() {
             Some((known, scaler)) if known == setup => scaler,
             _ => scaler(&setup)?,

@@ -34,6 +34,8 @@ pub(super) struct VideoStream {
     /// The newest frame and the one before.
     newest: Picture,
     previous: Picture,
+    /// What the decoder writes to: it empties it even where it has nothing to give.
+    incoming: frame::Video,
     /// Kept frames in the order of time.
     pub frames: Vec<Frame>,
     /// Frames decoded so far.
@@ -93,6 +95,7 @@ impl VideoStream {
             step_s: scan.step_s,
             newest: Picture::empty(),
             previous: Picture::empty(),
+            incoming: frame::Video::empty(),
             frames: Vec::new(),
             decoded: 0,
             rotation_deg: 0,
@@ -115,12 +118,15 @@ impl VideoStream {
         }
         let mut errors = 0;
         loop {
-            std::mem::swap(&mut self.newest, &mut self.previous);
-            match self.decoder.receive_frame(&mut self.newest.frame) {
-                Ok(()) => self.take()?,
-                Err(error) => {
-                    // `receive_frame` has emptied the frame before the previous one; the previous one is the newest again.
+            match self.decoder.receive_frame(&mut self.incoming) {
+                Ok(()) => {
                     std::mem::swap(&mut self.newest, &mut self.previous);
+                    std::mem::swap(&mut self.newest.frame, &mut self.incoming);
+                    // The frame before the previous one.
+                    raw::unref(&mut self.incoming);
+                    self.take()?;
+                }
+                Err(error) => {
                     if drained(error) {
                         return Ok(());
                     }
