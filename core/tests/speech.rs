@@ -337,3 +337,18 @@ fn tokens_turn_back_into_text() {
     }
     assert_eq!(whisper().decode_tokens(&[u32::MAX, 60_000]), "");
 }
+
+#[test]
+fn a_vocabulary_beyond_memory_is_refused_before_room_is_made_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("speech_tokenizer.json"), r#"{"model":{"vocab":{}},"added_tokens":[]}"#).unwrap();
+    // A tensor with an extent of 0 takes no bytes, whatever its other extents are.
+    for tokens in [1u64 << 34, 1 << 60] {
+        let header = format!(r#"{{"decoder.embedding":{{"dtype":"F16","shape":[{tokens},0],"data_offsets":[0,0]}}}}"#);
+        let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        std::fs::write(folder.path().join("speech.safetensors"), file).unwrap();
+        let error = Whisper::open(folder.path()).err().expect("refused");
+        assert_eq!(error.kind, ErrorKind::PackInvalid);
+        assert!(error.message.contains(&format!("vocabulary of {tokens} tokens")), "{error}");
+    }
+}

@@ -82,15 +82,15 @@ impl Whisper {
         let bytes = map(&path)?;
         let weights = Weights::parse(&path, &bytes)?;
         let size = weights.rows("decoder.embedding")?;
+        if size != ENGLISH_VOCABULARY {
+            let what = format!("a vocabulary of {size} tokens, the English one has {ENGLISH_VOCABULARY}");
+            return Err(Error::pack(format!("speech weights {}: tensor decoder.embedding has {what}", path.display())));
+        }
         let ((encoder, decoder), vocabulary) = rayon::join(
             || rayon::join(|| Encoder::load(&weights), || Decoder::load(&weights, size)),
             || Vocabulary::open(&pack_dir.join("speech_tokenizer.json"), size),
         );
         let vocabulary = vocabulary?;
-        if size != ENGLISH_VOCABULARY {
-            let what = format!("a vocabulary of {size} tokens, the English one has {ENGLISH_VOCABULARY}");
-            return Err(Error::pack(format!("speech weights {}: tensor decoder.embedding has {what}", path.display())));
-        }
         // The timestamps follow the last named control token.
         let mut suppressed: Vec<bool> = (0..size as u32).map(|token| !vocabulary.is_text(token)).collect();
         for token in weights.setting::<Vec<u32>>("suppress_ids")? {
