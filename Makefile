@@ -3,6 +3,7 @@
 # make pack    the built-in model, in build/packs
 # make bench   how long it takes on this machine
 # make install PREFIX=…   libemotionllama with header, pkg-config and CMake files
+# make fuzz RUNS=1000000   mutated inputs to every reader, see docs/fuzzing.md
 # make lint    rustfmt and clippy
 
 PACK   := build/packs/emotion-llama-mini
@@ -11,7 +12,7 @@ CLI    := target/release/emotion-llama
 CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
 PREFIX ?= /usr/local
 
-.PHONY: all setup pack clips build demo test lint bench install
+.PHONY: all setup pack clips build demo test fuzz lint bench install
 all: build
 
 setup:
@@ -31,11 +32,16 @@ demo: build pack clips
 
 test: lint pack clips
 	cargo test --release --workspace
+	bash tools/fuzz.sh
 	$(PYTHON) -m unittest discover -s tools/tests -t tools
 	$(PYTHON) training/test_recipe.py
 
+fuzz: setup
+	@RUNS=$(RUNS) SEED=$(SEED) TARGETS="$(TARGETS)" bash tools/fuzz.sh
+
 lint: setup
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
 bench: build pack clips

@@ -125,6 +125,11 @@ impl Gguf {
         &self.map
     }
 
+    /// Names of all tensors, in no order.
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// The tensor `name`, or `pack_invalid`.
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo> {
         self.tensors

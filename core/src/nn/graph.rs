@@ -213,7 +213,7 @@ impl Op {
 fn reshape(tensor: Tensor, shape: &[i64]) -> Result<Tensor> {
     let batch = tensor.shape().first().copied().unwrap_or(0).max(1);
     let each = tensor.data().len() / batch;
-    let known: usize = shape.iter().filter(|&&s| s > 0).map(|&s| s as usize).product();
+    let known = shape.iter().filter(|&&s| s > 0).fold(1usize, |all, &s| all.saturating_mul(s as usize));
     let sizes = shape.iter().map(|&s| if s > 0 { s as usize } else { each / known.max(1) });
     let target = std::iter::once(batch).chain(sizes).collect();
     tensor.reshaped(target)

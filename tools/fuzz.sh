@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets with coverage counters, on the stable toolchain, and runs each from its seeds for a fixed number of executions.
+# RUNS=20000: executions of each target. TARGETS="npy media": only these. SEED=1: another seed takes other paths.
+# An input that fails is kept in fuzz/artifacts. See docs/fuzzing.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=${RUNS:-20000}
+seed=${SEED:-1}
+targets=${TARGETS:-$(basename -s .rs -a fuzz/fuzz_targets/*.rs)}
+
+echo "fuzz: building"
+CARGO_TARGET_DIR=target RUSTC_WRAPPER="$PWD/fuzz/rustc.sh" \
+  cargo build --quiet --release --bins --manifest-path fuzz/Cargo.toml
+
+memory=/dev/shm
+[ -w "$memory" ] || memory=${TMPDIR:-/tmp}
+scratch=$(mktemp -d "$memory/emotion-llama-fuzz.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+export TMPDIR=$scratch RAYON_NUM_THREADS=1
+
+status=0
+for target in $targets; do
+  log=$scratch/$target.log
+  found=$scratch/$target.found
+  mkdir -p "$found" "fuzz/artifacts/$target"
+  # New inputs go to the first folder; the seeds stay as they are.
+  if "target/release/$target" -seed="$seed" -runs="$runs" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -reload=0 \
+    -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then
+    reached=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$log" | tail -n 1)
+    printf 'fuzz: %-23s %8d executions  %s  %s\n' "$target" \
+      "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$reached" \
+      "$(grep -o 'in [0-9]* second' "$log" | tail -n 1)s"
+  else
+    status=1
+    tail -n 60 "$log" >&2
+    echo "fuzz: $target FAILED; run target/release/$target with the input named above" >&2
+  fi
+done
+exit "$status"
