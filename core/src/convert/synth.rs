@@ -28,9 +28,6 @@ use crate::prompt::{PromptParts, Segment, Task};
 
 /// Values that are drawn from one random stream.
 const CHUNK: usize = 1 << 20;
-/// Tokens in LLaMA-2's vocabulary.
-const VOCABULARY: usize = 32_000;
-
 /// Which shapes a synthetic pack has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SynthShape {
@@ -38,6 +35,8 @@ pub enum SynthShape {
     Full,
     /// A few layers, some dozen values wide.
     Tiny,
+    /// One layer each, small pictures, and no tokens but those of the prompts: opens and answers in milliseconds.
+    Least,
 }
 
 /// What a synthetic pack is like.
@@ -67,11 +66,19 @@ pub fn synthesize(
     let extents = match options.shape {
         SynthShape::Full => FULL,
         SynthShape::Tiny => TINY,
+        SynthShape::Least => LEAST,
     };
     let seed = options.seed;
-    let [llama, eva, checkpoint, hubert, mae, videomae] =
-        [llama(&extents), eva(&extents), checkpoint(&extents), hubert(&extents), mae(&extents), videomae(&extents)]
-            .map(|tensors| RandomWeights { tensors, seed });
+    let vocabulary = vocabulary(extents.vocabulary);
+    let [llama, eva, checkpoint, hubert, mae, videomae] = [
+        llama(&extents, vocabulary.pieces.len()),
+        eva(&extents),
+        checkpoint(&extents),
+        hubert(&extents),
+        mae(&extents),
+        videomae(&extents),
+    ]
+    .map(|tensors| RandomWeights { tensors, seed });
     let vit = |vit: &Vit| VitSizes { num_heads: Some(vit.heads), depth: Some(vit.depth), ..VitSizes::default() };
     let parts = Parts {
         llama: &llama,
@@ -88,7 +95,7 @@ pub fn synthesize(
             rope_scaling: None,
             tie_word_embeddings: false,
         },
-        vocabulary: vocabulary(),
+        vocabulary,
         eva: &eva,
         checkpoint: &checkpoint,
         hubert: &hubert,
@@ -111,9 +118,13 @@ pub fn synthesize(
         videomae: Some(&videomae),
         saved: SavedConfig::of(None),
         sizes: Sizes {
-            eva: vit(&extents.eva),
+            eva: VitSizes { image_size: Some(PATCH_EVA * extents.picture_grid), ..vit(&extents.eva) },
             mae: vit(&extents.clip),
-            videomae: vit(&extents.clip),
+            videomae: VitSizes {
+                image_size: Some(PATCH * extents.face_grid),
+                num_frames: Some(extents.frames),
+                ..vit(&extents.clip)
+            },
             ..Sizes::default()
         },
         reasons: true,
@@ -154,6 +165,15 @@ struct Extents {
     clip: Vit,
     hubert_depth: usize,
     conv: usize,
+    /// Patches along a side of EVA's pictures, and in its file's positions.
+    picture_grid: usize,
+    position_grid: usize,
+    /// Patches along a side of MAE's and VideoMAE's pictures.
+    face_grid: usize,
+    /// Frames that VideoMAE takes.
+    frames: usize,
+    /// Tokens; the prompts' own where they are more.
+    vocabulary: usize,
 }
 
 const FULL: Extents = Extents {
@@ -166,6 +186,11 @@ const FULL: Extents = Extents {
     clip: Vit { width: 1024, depth: 24, heads: 16, mlp: 4096 },
     hubert_depth: 24,
     conv: 512,
+    picture_grid: 32,
+    position_grid: 16,
+    face_grid: 14,
+    frames: 16,
+    vocabulary: 32_000,
 };
 const TINY: Extents = Extents {
     hidden: 64,
@@ -177,7 +202,27 @@ const TINY: Extents = Extents {
     clip: Vit { width: 48, depth: 2, heads: 4, mlp: 192 },
     hubert_depth: 3,
     conv: 32,
+    ..FULL
 };
+const LEAST: Extents = Extents {
+    hidden: 32,
+    intermediate: 32,
+    layers: 1,
+    heads: 2,
+    rank: 2,
+    eva: Vit { width: 16, depth: 1, heads: 2, mlp: 16 },
+    clip: Vit { width: 16, depth: 1, heads: 2, mlp: 16 },
+    hubert_depth: 1,
+    conv: 4,
+    picture_grid: 2,
+    position_grid: 2,
+    face_grid: 2,
+    frames: 2,
+    vocabulary: 0,
+};
+/// Pixels along a side of a patch, of EVA and of MAE and VideoMAE.
+const PATCH_EVA: usize = 14;
+const PATCH: usize = 16;
 const KERNELS: [usize; 7] = [10, 3, 3, 3, 3, 2, 2];
 
 /// Shape of each tensor, and how far its values spread about what; a spread of 0 is a constant.
@@ -253,9 +298,9 @@ fn norm(tensors: &mut Tensors, name: &str, width: usize) {
     small(tensors, &format!("{name}.bias"), &[width]);
 }
 
-fn llama(e: &Extents) -> Tensors {
+fn llama(e: &Extents, tokens: usize) -> Tensors {
     let mut t = Tensors::new();
-    small(&mut t, "model.embed_tokens.weight", &[VOCABULARY, e.hidden]);
+    small(&mut t, "model.embed_tokens.weight", &[tokens, e.hidden]);
     for i in 0..e.layers {
         for part in ["q", "k", "v", "o"] {
             weight(&mut t, &format!("model.layers.{i}.self_attn.{part}_proj.weight"), &[e.hidden, e.hidden]);
@@ -269,7 +314,7 @@ fn llama(e: &Extents) -> Tensors {
         }
     }
     ones(&mut t, "model.norm.weight", e.hidden);
-    weight(&mut t, "lm_head.weight", &[VOCABULARY, e.hidden]);
+    weight(&mut t, "lm_head.weight", &[tokens, e.hidden]);
     t
 }
 
@@ -312,8 +357,8 @@ fn blocks(t: &mut Tensors, prefix: &str, vit: &Vit, key_bias: bool) {
 fn eva(e: &Extents) -> Tensors {
     let (mut t, width) = (Tensors::new(), e.eva.width);
     small(&mut t, "cls_token", &[1, 1, width]);
-    small(&mut t, "pos_embed", &[1, 1 + 16 * 16, width]);
-    weight(&mut t, "patch_embed.proj.weight", &[width, 3, 14, 14]);
+    small(&mut t, "pos_embed", &[1, 1 + e.position_grid.pow(2), width]);
+    weight(&mut t, "patch_embed.proj.weight", &[width, 3, PATCH_EVA, PATCH_EVA]);
     small(&mut t, "patch_embed.proj.bias", &[width]);
     blocks(&mut t, "", &e.eva, false);
     t
@@ -322,8 +367,8 @@ fn eva(e: &Extents) -> Tensors {
 fn mae(e: &Extents) -> Tensors {
     let (mut t, width) = (Tensors::new(), e.clip.width);
     small(&mut t, "cls_token", &[1, 1, width]);
-    small(&mut t, "pos_embed", &[1, 1 + 14 * 14, width]);
-    weight(&mut t, "patch_embed.proj.weight", &[width, 3, 16, 16]);
+    small(&mut t, "pos_embed", &[1, 1 + e.face_grid.pow(2), width]);
+    weight(&mut t, "patch_embed.proj.weight", &[width, 3, PATCH, PATCH]);
     small(&mut t, "patch_embed.proj.bias", &[width]);
     blocks(&mut t, "", &e.clip, true);
     norm(&mut t, "norm", width);
@@ -332,7 +377,7 @@ fn mae(e: &Extents) -> Tensors {
 
 fn videomae(e: &Extents) -> Tensors {
     let (mut t, width) = (Tensors::new(), e.clip.width);
-    weight(&mut t, "encoder.patch_embed.proj.weight", &[width, 3, 2, 16, 16]);
+    weight(&mut t, "encoder.patch_embed.proj.weight", &[width, 3, 2, PATCH, PATCH]);
     small(&mut t, "encoder.patch_embed.proj.bias", &[width]);
     blocks(&mut t, "encoder.", &e.clip, false);
     t
@@ -368,8 +413,8 @@ fn hubert(e: &Extents) -> Tensors {
     t
 }
 
-/// A vocabulary of the published size: bytes, and the words of the published prompts, each built up from its beginning.
-fn vocabulary() -> Vocabulary {
+/// A vocabulary of at least `size` tokens: bytes, and the words of the published prompts, each built up from its beginning.
+fn vocabulary(size: usize) -> Vocabulary {
     const UNKNOWN: i32 = 2;
     const CONTROL: i32 = 3;
     const NORMAL: i32 = 1;
@@ -401,7 +446,7 @@ fn vocabulary() -> Vocabulary {
     for character in alone {
         pieces.entry(character.to_string()).or_insert(NORMAL);
     }
-    for spare in pieces.len()..VOCABULARY {
+    for spare in pieces.len()..size {
         pieces.insert(format!("<unused{spare}>"), UNUSED);
     }
     let scores = (0..pieces.len()).map(|i| -(i as f32)).collect();

@@ -45,3 +45,23 @@ fn synthetic_packs_answer_and_depend_on_their_seed_alone() {
     }
     says(&make("same", Quantization::Q8_0, 7).unwrap_err(), "invalid_argument", &["same: exists already"]);
 }
+
+#[test]
+fn the_least_pack_answers_and_is_small() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SynthOptions {
+        shape: SynthShape::Least,
+        quantization: Quantization::F32,
+        perception: None,
+        seed: 1,
+        out: dir.path().join("least"),
+    };
+    let pack = synthesize(&options, &mut |_| {}, &CancelToken::new()).unwrap();
+    let bytes: u64 = FILES.iter().map(|file| fs::metadata(pack.join(file)).unwrap().len()).sum();
+    assert!(bytes < 1 << 20, "{bytes} bytes");
+    let engine = Engine::open(&PackRef::Dir(pack), &EngineOptions::default()).unwrap();
+    let mut request = Request::new(clip("SAD"));
+    request.question.sampling.max_new_tokens = 4;
+    let analysis = engine.analyze(&request, &CancelToken::new(), &mut |_| {}).unwrap();
+    assert!(analysis.usage.prompt_tokens > 20 && analysis.probabilities.len() == 9, "{analysis:?}");
+}
