@@ -26,6 +26,7 @@ need c++ || missing+=(g++)
 has_ffmpeg_headers || missing+=(pkg-config libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev)
 has_libclang || missing+=(libclang-dev)
 need ffmpeg || missing+=(ffmpeg)
+need valgrind || missing+=(valgrind)
 need python3 || missing+=(python3)
 has_venv || missing+=(python3-venv)
 

@@ -292,6 +292,8 @@ pub enum ShapeName {
     Full,
     /// A few layers, some dozen values wide
     Tiny,
+    /// One layer each, small pictures and few words, for tests
+    Least,
 }
 
 fn parse_frame(value: &str) -> Result<FramePick, String> {

@@ -57,6 +57,7 @@ pub fn synthesize(
     let shape = match shape {
         ShapeName::Full => SynthShape::Full,
         ShapeName::Tiny => SynthShape::Tiny,
+        ShapeName::Least => SynthShape::Least,
     };
     let options = SynthOptions { shape, quantization: quantize.into(), perception, seed, out: out.to_owned() };
     report(|bar| synth(&options, &mut |progress| bar.show(progress), &CancelToken::new()))

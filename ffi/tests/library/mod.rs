@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "every test program uses another part")]
 
+pub mod programs;
+pub mod small;
+
 use std::path::{Path, PathBuf};
 
 pub fn root() -> PathBuf {

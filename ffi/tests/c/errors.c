@@ -1,0 +1,93 @@
+/*
+ * Every code that the library gives to a program: PROGRAM PACK CLIP BROKEN_PACK.
+ *
+ * internal takes a defect: panics.c. overloaded and timeout are what a server answers: remote.c. out_of_memory comes from FFmpeg's
+ * allocations alone: Rust's own end the process when they fail, so everything that input sizes is held against a limit first.
+ */
+#include "check.h"
+#include <dlfcn.h>
+#include <limits.h>
+
+static unsigned seen[16];
+
+static void expect(emotion_llama_status *status, unsigned code, const char *name, const char *words) {
+    if (code < 16) seen[code]++;
+    EXPECT(status, code, name, words);
+}
+
+/* FFmpeg is told to allocate nothing above `bytes`. */
+static void limit_ffmpeg(size_t bytes) {
+    void *program = dlopen(NULL, RTLD_NOW);
+    void (*max_alloc)(size_t);
+    CHECK(program != NULL);
+    *(void **)&max_alloc = dlsym(program, "av_max_alloc");
+    CHECK(max_alloc != NULL);
+    max_alloc(bytes);
+    dlclose(program);
+}
+
+int main(int count, char **arguments) {
+    emotion_llama_engine *engine, *none = NULL;
+    emotion_llama_stream *stream = NULL;
+    emotion_llama_cancel *cancel = NULL;
+    emotion_llama_text *text = NULL;
+    char broken[4096];
+    const uint8_t *noise = (const uint8_t *)"this is no clip";
+    take_arguments(count, arguments);
+    CHECK(count == 4);
+    snprintf(broken, sizeof broken, "{\"pack\": \"%s\"}", arguments[3]);
+    engine = open_engine();
+
+    expect(emotion_llama_engine_open("{\"pakc\": \"x\"}", &none), 1, "invalid_argument", "pakc");
+    expect(emotion_llama_engine_open("{\"pack\": 7}", &none), 1, "invalid_argument", "options");
+    expect(emotion_llama_engine_open("\xff", &none), 1, "invalid_argument", "options");
+    expect(emotion_llama_engine_open("", &none), 1, "invalid_argument", "options");
+    expect(emotion_llama_engine_open("{\"pack\": \"/nowhere/at/all\"}", &none), 4, "not_found", "/nowhere");
+    expect(emotion_llama_engine_open("{\"pack\": \"no-such-pack\", \"search\": [\"/nowhere\"]}", &none), 4, "not_found",
+           "no-such-pack");
+    expect(emotion_llama_engine_open(broken, &none), 5, "pack_invalid", "llama.gguf");
+
+    expect(emotion_llama_analyze(engine, "{}", NULL, 0, NULL, &text), 1, "invalid_argument", "clip");
+    expect(emotion_llama_analyze(engine, "[]", noise, 15, NULL, &text), 1, "invalid_argument", "object");
+    expect(emotion_llama_analyze(engine, "{\"top_p\": 7}", noise, 15, NULL, &text), 1, "invalid_argument", "top_p");
+    expect(emotion_llama_analyze(engine, request, noise, 15, NULL, &text), 1, "invalid_argument", "one of them");
+    expect(emotion_llama_analyze_stream(engine, "{}", NULL, 0, NULL, &stream), 1, "invalid_argument", "clip");
+    expect(emotion_llama_analyze(engine, "{}", noise, 15, NULL, &text), 2, "media_undecodable", "");
+    expect(emotion_llama_analyze(engine, "{}", noise, 0, NULL, &text), 2, "media_undecodable", "");
+    expect(emotion_llama_analyze(engine, "{\"limits\": {\"max_bytes\": 2}}", noise, 15, NULL, &text), 3, "media_too_large",
+           "max_bytes");
+    expect(emotion_llama_analyze(engine, "{\"path\": \"/nowhere.mp4\"}", NULL, 0, NULL, &text), 4, "not_found",
+           "/nowhere.mp4");
+
+    limit_ffmpeg(64);
+    expect(emotion_llama_analyze(engine, request, NULL, 0, NULL, &text), 6, "out_of_memory", "memory");
+    limit_ffmpeg(INT_MAX);
+    free(analyze_clip(engine));
+
+    SUCCEED(emotion_llama_cancel_new(&cancel));
+    emotion_llama_cancel_request(cancel);
+    expect(emotion_llama_analyze(engine, request, NULL, 0, cancel, &text), 8, "cancelled", "cancelled");
+    emotion_llama_cancel_free(cancel);
+    CHECK(none == NULL && stream == NULL && text == NULL);
+
+    /* A stream says once what went wrong, and is at its end then. */
+    SUCCEED(emotion_llama_analyze_stream(engine, "{}", noise, 15, NULL, &stream));
+    SUCCEED(emotion_llama_stream_next(stream, &text));
+    CHECK(text != NULL && strstr(emotion_llama_text_data(text), "\"decode\"") != NULL);
+    emotion_llama_text_free(text);
+    text = NULL;
+    expect(emotion_llama_stream_next(stream, &text), 2, "media_undecodable", "");
+    for (int i = 0; i < 2; i++) {
+        SUCCEED(emotion_llama_stream_next(stream, &text));
+        CHECK(text == NULL);
+    }
+    emotion_llama_stream_free(stream);
+
+    emotion_llama_engine_free(engine);
+    printf("codes seen:");
+    for (unsigned code = 1; code < 16; code++) {
+        if (seen[code] > 0) printf(" %u (%u times)", code, seen[code]);
+    }
+    printf("\n");
+    return 0;
+}
