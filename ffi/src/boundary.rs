@@ -1,11 +1,12 @@
 //! The one place where panics end.
 
-use std::any::Any;
+use std::any::{type_name_of_val, Any};
 use std::panic::{catch_unwind, set_hook, AssertUnwindSafe};
 use std::sync::Once;
 
 use emotion_llama_core::{Error, Result};
 
+use crate::injected;
 use crate::status::Status;
 
 /// Runs a call that can fail; NULL is success.
@@ -26,7 +27,11 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     hush();
     // What a panic may leave half done belongs to the call alone: handles share only immutable weights, atomics and channels, and a
     // lock that a panic poisoned is taken as it is by those whose state is whole after each step.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(defect(&*panic)))
+    let work = AssertUnwindSafe(|| {
+        injected::panic_at(type_name_of_val(&work));
+        work()
+    });
+    catch_unwind(work).unwrap_or_else(|panic| Err(defect(&*panic)))
 }
 
 fn defect(panic: &(dyn Any + Send)) -> Error {

@@ -8,6 +8,7 @@
 mod boundary;
 mod cancel;
 mod engine;
+mod injected;
 mod live;
 mod log;
 mod media;

@@ -4,14 +4,15 @@ use std::mem::{offset_of, size_of};
 
 use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::backend::{Backend, Conversation};
+use emotion_llama_core::engine::Event;
 use emotion_llama_core::media::{Clip, Source};
 use emotion_llama_core::request::{ClipRequest, Question, Request};
 use emotion_llama_core::{CancelToken, Error, Result};
 
 use crate::live::Live;
-use crate::pointer;
 use crate::pointer::Versioned;
 use crate::stream::Tell;
+use crate::{injected, pointer};
 
 /// A clip that is not a file: its bytes, or the last seconds of a live buffer. Set everything that is not named to 0. Since 0.1.
 #[repr(C)]
@@ -94,6 +95,12 @@ impl Input {
 
     /// Analyses it.
     pub(crate) fn analyze(&self, engine: &Backend, cancel: &CancelToken, tell: &mut Tell<'_>) -> Result<Analysis> {
+        let tell = &mut |event: Event<'_>| {
+            if let Event::Stage(stage) = event {
+                injected::panic_at(stage);
+            }
+            tell(event);
+        };
         match self {
             Input::File(request) => engine.analyze(request, cancel, tell),
             Input::Clip(clip, request) => engine.analyze_clip(clip, request, cancel, tell),

@@ -28,7 +28,7 @@ static void measure_stages(void) {
     emotion_llama_stream *stream = NULL;
     emotion_llama_text *text = NULL;
     double began = milliseconds();
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
     for (;;) {
         const char *event;
         int stage;
@@ -71,7 +71,7 @@ static double call_cancelled(int unused, double after) {
     SUCCEED(emotion_llama_cancel_new(&waiter.cancel));
     waiter.at = milliseconds() + after;
     CHECK(pthread_create(&thread, NULL, ask_later, &waiter) == 0);
-    status = emotion_llama_analyze(engine, request, NULL, 0, waiter.cancel, &text);
+    status = emotion_llama_analyze(engine, request, NULL, waiter.cancel, &text);
     returned = milliseconds();
     CHECK(pthread_join(thread, NULL) == 0);
     emotion_llama_cancel_free(waiter.cancel);
@@ -94,7 +94,7 @@ static double stage_cancelled(int stage, double after) {
     int begun = 0, event = stage == SCORE ? PREFILL : stage;
     if (stage == SCORE) after += begins[SCORE] - begins[PREFILL];
     SUCCEED(emotion_llama_cancel_new(&waiter.cancel));
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, waiter.cancel, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, waiter.cancel, &stream));
     while ((status = emotion_llama_stream_next(stream, &text)) == NULL && text != NULL) {
         if (!begun && begun_by(emotion_llama_text_data(text)) == event) {
             begun = 1;
@@ -108,6 +108,39 @@ static double stage_cancelled(int stage, double after) {
     emotion_llama_stream_free(stream);
     emotion_llama_cancel_free(waiter.cancel);
     if (status == NULL) return -1;
+    EXPECT(status, 8, "cancelled", "cancelled");
+    return returned - waiter.asked;
+}
+
+static double load_ms;
+
+static bool note_progress(void *last, uint64_t done, uint64_t total) {
+    (void)total;
+    *(uint64_t *)last = done;
+    return true;
+}
+
+/* The same for a load, which is watched every other time. */
+static double load_cancelled(int unused, double after) {
+    struct waiter waiter = {NULL, 0, 0};
+    emotion_llama_engine *other = NULL;
+    emotion_llama_status *status;
+    pthread_t thread;
+    uint64_t done = 0;
+    static int watched;
+    double returned;
+    (void)unused;
+    SUCCEED(emotion_llama_cancel_new(&waiter.cancel));
+    waiter.at = milliseconds() + after;
+    CHECK(pthread_create(&thread, NULL, ask_later, &waiter) == 0);
+    status = emotion_llama_engine_open(options, waiter.cancel, watched++ % 2 ? note_progress : NULL, &done, &other);
+    returned = milliseconds();
+    CHECK(pthread_join(thread, NULL) == 0);
+    emotion_llama_cancel_free(waiter.cancel);
+    if (status == NULL) {
+        emotion_llama_engine_free(other);
+        return -1;
+    }
     EXPECT(status, 8, "cancelled", "cancelled");
     return returned - waiter.asked;
 }
@@ -137,9 +170,12 @@ int main(int count, char **arguments) {
     CHECK(count == 4);
     times = atoi(arguments[3]);
     snprintf(request, sizeof request, "{\"path\": \"%s\", \"greedy\": true, \"task\": \"reason\"}", arguments[2]);
+    load_ms = milliseconds();
     engine = open_engine();
+    load_ms = milliseconds() - load_ms;
     free(analyze_clip(engine));
     measure_stages();
+    report("load", 0, load_ms, times, load_cancelled);
     for (int stage = 0; stage < STAGES; stage++) {
         report(names[stage], stage, begins[stage + 1] - begins[stage], times, stage_cancelled);
     }

@@ -76,8 +76,55 @@ static char options[4096], request[4096];
 
 static inline void take_arguments(int count, char **arguments) {
     CHECK(count >= 3);
-    snprintf(options, sizeof options, "{\"pack\": \"%s\"}", arguments[1]);
+    snprintf(options, sizeof options, "{\"source\": \"%s\"}", arguments[1]);
     snprintf(request, sizeof request, "{\"path\": \"%s\", \"greedy\": true, \"max_new_tokens\": 4}", arguments[2]);
+}
+
+/* A clip that is in memory. */
+static inline emotion_llama_media media_of(const void *data, size_t length) {
+    emotion_llama_media media;
+    memset(&media, 0, sizeof media);
+    media.size = sizeof media;
+    media.data = data;
+    media.length = length;
+    return media;
+}
+
+/* The last seconds of a buffer. */
+static inline emotion_llama_media media_from(const emotion_llama_live *live) {
+    emotion_llama_media media = media_of(NULL, 0);
+    media.live = live;
+    return media;
+}
+
+/* A grey picture of 16 x 16, as a camera gives it. */
+static inline emotion_llama_frame grey_frame(double time_s) {
+    static const uint8_t pixels[16 * 16] = {128};
+    emotion_llama_frame frame;
+    memset(&frame, 0, sizeof frame);
+    frame.size = sizeof frame;
+    frame.format = EMOTION_LLAMA_PIXELS_GRAY;
+    frame.width = frame.height = 16;
+    frame.time_s = time_s;
+    frame.planes[0] = pixels;
+    frame.strides[0] = 16;
+    frame.lengths[0] = sizeof pixels;
+    return frame;
+}
+
+/* A tenth of a second of silence, as a microphone gives it. */
+static inline emotion_llama_samples silence(double time_s) {
+    static const int16_t values[1600] = {0};
+    emotion_llama_samples samples;
+    memset(&samples, 0, sizeof samples);
+    samples.size = sizeof samples;
+    samples.format = EMOTION_LLAMA_SAMPLES_I16;
+    samples.rate = 16000;
+    samples.channels = 1;
+    samples.time_s = time_s;
+    samples.data = values;
+    samples.count = 1600;
+    return samples;
 }
 
 /* The clip of the command line, out of the request. */
@@ -88,7 +135,7 @@ static inline void clip_path(char *name, size_t size) {
 
 static inline emotion_llama_engine *open_engine(void) {
     emotion_llama_engine *engine = NULL;
-    SUCCEED(emotion_llama_engine_open(options, &engine));
+    SUCCEED(emotion_llama_engine_open(options, NULL, NULL, NULL, &engine));
     CHECK(engine != NULL);
     return engine;
 }
@@ -111,7 +158,7 @@ static inline char *answer_of(const emotion_llama_text *text) {
 static inline char *analyze_clip(const emotion_llama_engine *engine) {
     emotion_llama_text *text = NULL;
     char *answer;
-    SUCCEED(emotion_llama_analyze(engine, request, NULL, 0, NULL, &text));
+    SUCCEED(emotion_llama_analyze(engine, request, NULL, NULL, &text));
     answer = answer_of(text);
     emotion_llama_text_free(text);
     return answer;

@@ -11,12 +11,16 @@ static void cycle(void) {
     emotion_llama_stream *stream = NULL;
     emotion_llama_text *text = NULL;
     emotion_llama_status *status;
+    emotion_llama_live *live = NULL;
+    emotion_llama_frame frame = grey_frame(0);
+    emotion_llama_samples samples = silence(0);
+    emotion_llama_media media;
     SUCCEED(emotion_llama_engine_info(engine, &text));
     emotion_llama_text_free(text);
     free(analyze_clip(engine));
     /* One stream is left in the middle, by a token. */
     SUCCEED(emotion_llama_cancel_new(&cancel));
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, cancel, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, cancel, &stream));
     SUCCEED(emotion_llama_stream_next(stream, &text));
     emotion_llama_text_free(text);
     emotion_llama_cancel_request(cancel);
@@ -24,6 +28,13 @@ static void cycle(void) {
     while ((status = emotion_llama_stream_next(stream, &text)) == NULL && text != NULL) emotion_llama_text_free(text);
     emotion_llama_status_free(status);
     emotion_llama_stream_free(stream);
+    SUCCEED(emotion_llama_live_new(NULL, &live));
+    media = media_from(live);
+    SUCCEED(emotion_llama_live_push_frame(live, &frame));
+    SUCCEED(emotion_llama_live_push_samples(live, &samples));
+    SUCCEED(emotion_llama_analyze(engine, "{\"max_new_tokens\": 1}", &media, NULL, &text));
+    emotion_llama_text_free(text);
+    emotion_llama_live_free(live);
     emotion_llama_engine_free(engine);
 }
 

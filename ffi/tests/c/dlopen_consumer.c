@@ -24,8 +24,9 @@ static int failed(const char *what) {
 
 static int once(const char *path, const char *options, const char *request) {
     uint32_t (*abi_version)(void);
-    emotion_llama_status *(*engine_open)(const char *, emotion_llama_engine **);
-    emotion_llama_status *(*analyze)(const emotion_llama_engine *, const char *, const uint8_t *, size_t,
+    emotion_llama_status *(*engine_open)(const char *, const emotion_llama_cancel *, emotion_llama_progress_function,
+                                         void *, emotion_llama_engine **);
+    emotion_llama_status *(*analyze)(const emotion_llama_engine *, const char *, const emotion_llama_media *,
                                      const emotion_llama_cancel *, emotion_llama_text **);
     const char *(*status_message)(const emotion_llama_status *);
     const char *(*text_data)(const emotion_llama_text *);
@@ -47,8 +48,8 @@ static int once(const char *path, const char *options, const char *request) {
     TAKE(text_free);
     TAKE(engine_free);
     if (abi_version() != EMOTION_LLAMA_ABI_VERSION) return failed("the library has another ABI than the header");
-    status = engine_open(options, &engine);
-    if (status == NULL) status = analyze(engine, request, NULL, 0, NULL, &text);
+    status = engine_open(options, NULL, NULL, NULL, &engine);
+    if (status == NULL) status = analyze(engine, request, NULL, NULL, &text);
     if (status != NULL) failed(status_message(status));
     answered = status == NULL && strstr(text_data(text), "\"emotion\":") != NULL;
     status_free(status);
@@ -60,7 +61,7 @@ static int once(const char *path, const char *options, const char *request) {
 int main(int count, char **arguments) {
     char options[4096], request[4096];
     if (count != 5) return failed("usage: dlopen_consumer LIBRARY PACK CLIP TIMES");
-    snprintf(options, sizeof options, "{\"pack\": \"%s\"}", arguments[2]);
+    snprintf(options, sizeof options, "{\"source\": \"%s\"}", arguments[2]);
     snprintf(request, sizeof request, "{\"path\": \"%s\", \"greedy\": true, \"max_new_tokens\": 4}", arguments[3]);
     for (int i = atoi(arguments[4]); i > 0; i--) {
         if (once(arguments[1], options, request) != 0) return 1;

@@ -15,6 +15,12 @@ static void expect(emotion_llama_status *status, unsigned code, const char *name
     EXPECT(status, code, name, words);
 }
 
+static bool stop(void *unused, uint64_t done, uint64_t total) {
+    (void)unused;
+    CHECK(done <= total);
+    return false;
+}
+
 /* FFmpeg is told to allocate nothing above `bytes`. */
 static void limit_ffmpeg(size_t bytes) {
     void *program = dlopen(NULL, RTLD_NOW);
@@ -32,46 +38,48 @@ int main(int count, char **arguments) {
     emotion_llama_cancel *cancel = NULL;
     emotion_llama_text *text = NULL;
     char broken[4096];
-    const uint8_t *noise = (const uint8_t *)"this is no clip";
+    const emotion_llama_media noise = media_of("this is no clip", 15), empty = media_of("", 0);
     take_arguments(count, arguments);
     CHECK(count == 4);
-    snprintf(broken, sizeof broken, "{\"pack\": \"%s\"}", arguments[3]);
+    snprintf(broken, sizeof broken, "{\"source\": \"%s\"}", arguments[3]);
     engine = open_engine();
 
-    expect(emotion_llama_engine_open("{\"pakc\": \"x\"}", &none), 1, "invalid_argument", "pakc");
-    expect(emotion_llama_engine_open("{\"pack\": 7}", &none), 1, "invalid_argument", "options");
-    expect(emotion_llama_engine_open("\xff", &none), 1, "invalid_argument", "options");
-    expect(emotion_llama_engine_open("", &none), 1, "invalid_argument", "options");
-    expect(emotion_llama_engine_open("{\"pack\": \"/nowhere/at/all\"}", &none), 4, "not_found", "/nowhere");
-    expect(emotion_llama_engine_open("{\"pack\": \"no-such-pack\", \"search\": [\"/nowhere\"]}", &none), 4, "not_found",
-           "no-such-pack");
-    expect(emotion_llama_engine_open(broken, &none), 5, "pack_invalid", "llama.gguf");
+    expect(emotion_llama_engine_open("{\"pakc\": \"x\"}", NULL, NULL, NULL, &none), 1, "invalid_argument", "pakc");
+    expect(emotion_llama_engine_open("{\"source\": 7}", NULL, NULL, NULL, &none), 1, "invalid_argument", "options");
+    expect(emotion_llama_engine_open("\xff", NULL, NULL, NULL, &none), 1, "invalid_argument", "options");
+    expect(emotion_llama_engine_open("", NULL, NULL, NULL, &none), 1, "invalid_argument", "options");
+    expect(emotion_llama_engine_open("{\"source\": \"/nowhere/at/all\"}", NULL, NULL, NULL, &none), 4, "not_found",
+           "/nowhere");
+    expect(emotion_llama_engine_open("{\"source\": \"no-such-pack\", \"search\": [\"/nowhere\"]}", NULL, NULL, NULL, &none), 4,
+           "not_found", "no-such-pack");
+    expect(emotion_llama_engine_open(broken, NULL, NULL, NULL, &none), 5, "pack_invalid", "llama.gguf");
 
-    expect(emotion_llama_analyze(engine, "{}", NULL, 0, NULL, &text), 1, "invalid_argument", "clip");
-    expect(emotion_llama_analyze(engine, "[]", noise, 15, NULL, &text), 1, "invalid_argument", "object");
-    expect(emotion_llama_analyze(engine, "{\"top_p\": 7}", noise, 15, NULL, &text), 1, "invalid_argument", "top_p");
-    expect(emotion_llama_analyze(engine, request, noise, 15, NULL, &text), 1, "invalid_argument", "one of them");
-    expect(emotion_llama_analyze_stream(engine, "{}", NULL, 0, NULL, &stream), 1, "invalid_argument", "clip");
-    expect(emotion_llama_analyze(engine, "{}", noise, 15, NULL, &text), 2, "media_undecodable", "");
-    expect(emotion_llama_analyze(engine, "{}", noise, 0, NULL, &text), 2, "media_undecodable", "");
-    expect(emotion_llama_analyze(engine, "{\"limits\": {\"max_bytes\": 2}}", noise, 15, NULL, &text), 3, "media_too_large",
+    expect(emotion_llama_analyze(engine, "{}", NULL, NULL, &text), 1, "invalid_argument", "clip");
+    expect(emotion_llama_analyze(engine, "[]", &noise, NULL, &text), 1, "invalid_argument", "object");
+    expect(emotion_llama_analyze(engine, "{\"top_p\": 7}", &noise, NULL, &text), 1, "invalid_argument", "top_p");
+    expect(emotion_llama_engine_open(options, NULL, stop, NULL, &none), 8, "cancelled", "cancelled");
+    expect(emotion_llama_analyze(engine, request, &noise, NULL, &text), 1, "invalid_argument", "one of them");
+    expect(emotion_llama_analyze_stream(engine, "{}", NULL, NULL, &stream), 1, "invalid_argument", "clip");
+    expect(emotion_llama_analyze(engine, "{}", &noise, NULL, &text), 2, "media_undecodable", "");
+    expect(emotion_llama_analyze(engine, "{}", &empty, NULL, &text), 2, "media_undecodable", "");
+    expect(emotion_llama_analyze(engine, "{\"limits\": {\"max_bytes\": 2}}", &noise, NULL, &text), 3, "media_too_large",
            "max_bytes");
-    expect(emotion_llama_analyze(engine, "{\"path\": \"/nowhere.mp4\"}", NULL, 0, NULL, &text), 4, "not_found",
+    expect(emotion_llama_analyze(engine, "{\"path\": \"/nowhere.mp4\"}", NULL, NULL, &text), 4, "not_found",
            "/nowhere.mp4");
 
     limit_ffmpeg(64);
-    expect(emotion_llama_analyze(engine, request, NULL, 0, NULL, &text), 6, "out_of_memory", "memory");
+    expect(emotion_llama_analyze(engine, request, NULL, NULL, &text), 6, "out_of_memory", "memory");
     limit_ffmpeg(INT_MAX);
     free(analyze_clip(engine));
 
     SUCCEED(emotion_llama_cancel_new(&cancel));
     emotion_llama_cancel_request(cancel);
-    expect(emotion_llama_analyze(engine, request, NULL, 0, cancel, &text), 8, "cancelled", "cancelled");
+    expect(emotion_llama_analyze(engine, request, NULL, cancel, &text), 8, "cancelled", "cancelled");
     emotion_llama_cancel_free(cancel);
     CHECK(none == NULL && stream == NULL && text == NULL);
 
     /* A stream says once what went wrong, and is at its end then. */
-    SUCCEED(emotion_llama_analyze_stream(engine, "{}", noise, 15, NULL, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, "{}", &noise, NULL, &stream));
     SUCCEED(emotion_llama_stream_next(stream, &text));
     CHECK(text != NULL && strstr(emotion_llama_text_data(text), "\"decode\"") != NULL);
     emotion_llama_text_free(text);

@@ -24,7 +24,7 @@ static void freed_again_after_null(void) {
     FREE(cancel, cancel);
     SUCCEED(emotion_llama_engine_info(engine, &text));
     FREE(text, text);
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
     FREE(stream, stream);
 }
 
@@ -34,8 +34,8 @@ static void read_after_its_engine_was_freed(void) {
     emotion_llama_text *text = NULL, *info = NULL;
     emotion_llama_status *status;
     SUCCEED(emotion_llama_engine_info(other, &info));
-    SUCCEED(emotion_llama_analyze(other, request, NULL, 0, NULL, &text));
-    status = emotion_llama_analyze(other, "{}", NULL, 0, NULL, &text);
+    SUCCEED(emotion_llama_analyze(other, request, NULL, NULL, &text));
+    status = emotion_llama_analyze(other, "{}", NULL, NULL, &text);
     emotion_llama_engine_free(other);
     CHECK(strlen(emotion_llama_text_data(info)) == emotion_llama_text_length(info));
     CHECK(strstr(emotion_llama_text_data(text), "\"emotion\":") != NULL);
@@ -50,21 +50,24 @@ static void arguments_freed_while_a_stream_runs(void) {
     emotion_llama_stream *stream = NULL;
     emotion_llama_cancel *cancel = NULL;
     emotion_llama_text *text = NULL;
+    emotion_llama_media media;
     size_t length;
     int results = 0;
     char *asked = malloc(64);
-    unsigned char *media;
+    unsigned char *bytes;
     char name[4096];
     clip_path(name, sizeof name);
-    media = contents(name, &length);
+    bytes = contents(name, &length);
+    media = media_of(bytes, length);
     CHECK(asked != NULL);
     strcpy(asked, "{\"greedy\": true, \"max_new_tokens\": 4}");
     SUCCEED(emotion_llama_cancel_new(&cancel));
-    SUCCEED(emotion_llama_analyze_stream(engine, asked, media, length, cancel, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, asked, &media, cancel, &stream));
     memset(asked, 'x', 64);
-    memset(media, 'x', length);
+    memset(bytes, 'x', length);
+    memset(&media, 'x', sizeof media);
     free(asked);
-    free(media);
+    free(bytes);
     emotion_llama_cancel_free(cancel);
     for (;;) {
         SUCCEED(emotion_llama_stream_next(stream, &text));
@@ -83,7 +86,7 @@ static void token_freed_after_its_request(void) {
     emotion_llama_text *text = NULL;
     emotion_llama_status *status;
     SUCCEED(emotion_llama_cancel_new(&cancel));
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, cancel, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, cancel, &stream));
     emotion_llama_cancel_request(cancel);
     emotion_llama_cancel_request(cancel);
     CHECK(emotion_llama_cancel_requested(cancel));
@@ -101,8 +104,36 @@ static void engine_freed_while_a_stream_runs(void) {
     emotion_llama_stream *stream = NULL;
     emotion_llama_text *text = NULL;
     int results = 0;
-    SUCCEED(emotion_llama_analyze_stream(other, request, NULL, 0, NULL, &stream));
+    SUCCEED(emotion_llama_analyze_stream(other, request, NULL, NULL, &stream));
     emotion_llama_engine_free(other);
+    for (;;) {
+        SUCCEED(emotion_llama_stream_next(stream, &text));
+        if (text == NULL) break;
+        results += strstr(emotion_llama_text_data(text), "\"type\":\"result\"") != NULL;
+        emotion_llama_text_free(text);
+    }
+    CHECK(results == 1);
+    emotion_llama_stream_free(stream);
+}
+
+/* A buffer may go once a call that was given it has begun. */
+static void live_freed_while_a_stream_runs(void) {
+    emotion_llama_live *live = NULL;
+    emotion_llama_stream *stream = NULL;
+    emotion_llama_text *text = NULL;
+    emotion_llama_media media;
+    int results = 0;
+    SUCCEED(emotion_llama_live_new("{\"seconds\": 1}", &live));
+    for (int i = 0; i < 5; i++) {
+        emotion_llama_frame frame = grey_frame(i * 0.1);
+        emotion_llama_samples samples = silence(i * 0.1);
+        SUCCEED(emotion_llama_live_push_frame(live, &frame));
+        SUCCEED(emotion_llama_live_push_samples(live, &samples));
+    }
+    media = media_from(live);
+    SUCCEED(emotion_llama_analyze_stream(engine, "{\"max_new_tokens\": 4}", &media, NULL, &stream));
+    emotion_llama_live_clear(live);
+    FREE(live, live);
     for (;;) {
         SUCCEED(emotion_llama_stream_next(stream, &text));
         if (text == NULL) break;
@@ -115,7 +146,7 @@ static void engine_freed_while_a_stream_runs(void) {
 
 static void *analyze_in_thread(void *argument) {
     emotion_llama_text *text = NULL;
-    SUCCEED(emotion_llama_analyze(argument, request, NULL, 0, NULL, &text));
+    SUCCEED(emotion_llama_analyze(argument, request, NULL, NULL, &text));
     CHECK(text != NULL);
     emotion_llama_text_free(text);
     return NULL;
@@ -145,6 +176,7 @@ int main(int count, char **arguments) {
     token_freed_after_its_request();
     engine_freed_while_a_stream_runs();
     engine_freed_during_a_call();
+    live_freed_while_a_stream_runs();
     emotion_llama_engine_free(engine);
     return 0;
 }

@@ -53,6 +53,47 @@ static void *open_and_free(void *unused) {
     return unused;
 }
 
+/* A camera and a microphone push while others analyse what is there, and one turns the log on and off. */
+static emotion_llama_live *live;
+static int turn, messages;
+
+static void count_message(void *counter, uint32_t level, const char *target, const char *message) {
+    (void)level;
+    CHECK(target[0] != 0 && message[0] != 0);
+    pthread_mutex_lock(&counting);
+    ++*(int *)counter;
+    pthread_mutex_unlock(&counting);
+}
+
+static void *watch(void *unused) {
+    int mine;
+    pthread_mutex_lock(&counting);
+    mine = turn++;
+    pthread_mutex_unlock(&counting);
+    pthread_barrier_wait(&together);
+    for (int i = 0; i < 10 * rounds; i++) {
+        emotion_llama_text *text = NULL;
+        if (mine == 0) {
+            emotion_llama_frame frame = grey_frame(i * 0.1);
+            emotion_llama_samples samples = silence(i * 0.1);
+            SUCCEED(emotion_llama_live_push_frame(live, &frame));
+            SUCCEED(emotion_llama_live_push_samples(live, &samples));
+        } else if (mine == 1) {
+            SUCCEED(emotion_llama_set_log(i % 2 ? NULL : count_message, &messages, EMOTION_LLAMA_LOG_DEBUG));
+            emotion_llama_set_thread_count(1 + (unsigned)i % 2);
+        } else if (i % 10 == 0) {
+            emotion_llama_media media = media_from(live);
+            emotion_llama_status *status = emotion_llama_analyze(engine, "{\"max_new_tokens\": 1}", &media, NULL, &text);
+            /* Nothing is there before the first push. */
+            if (status != NULL) INVALID(status, "push some first");
+        } else {
+            SUCCEED(emotion_llama_live_info(live, &text));
+        }
+        emotion_llama_text_free(text);
+    }
+    return unused;
+}
+
 static void at_once(int count, void *(*work)(void *)) {
     pthread_t threads[64];
     CHECK(count >= 1 && count <= 64 && pthread_barrier_init(&together, NULL, (unsigned)count) == 0);
@@ -72,23 +113,29 @@ int main(int count, char **arguments) {
     expected = analyze_clip(engine);
     at_once(threads, analyze_and_ask);
 
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
     for (;; single++) {
         SUCCEED(emotion_llama_stream_next(stream, &text));
         if (text == NULL) break;
         emotion_llama_text_free(text);
     }
     emotion_llama_stream_free(stream);
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, NULL, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, NULL, &stream));
     at_once(threads, fetch);
     CHECK(ends == threads && events == single);
     emotion_llama_stream_free(stream);
 
     SUCCEED(emotion_llama_cancel_new(&cancel));
-    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, 0, cancel, &stream));
+    SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, cancel, &stream));
     at_once(threads, stop);
     emotion_llama_cancel_free(cancel);
     emotion_llama_stream_free(stream);
+
+    SUCCEED(emotion_llama_live_new("{\"seconds\": 1}", &live));
+    at_once(threads, watch);
+    SUCCEED(emotion_llama_set_log(NULL, NULL, 0));
+    emotion_llama_set_thread_count(0);
+    emotion_llama_live_free(live);
 
     at_once(threads, open_and_free);
     emotion_llama_engine_free(engine);

@@ -7,8 +7,10 @@ pub mod small;
 
 use std::path::{Path, PathBuf};
 
+/// The repository; `ffi/injected` uses these modules too.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().find(|dir| dir.join("Cargo.lock").is_file()).unwrap().to_owned()
 }
 
 pub fn include_dir() -> PathBuf {
@@ -17,14 +19,19 @@ pub fn include_dir() -> PathBuf {
 
 /// The shared library that cargo built for this test.
 pub fn shared_library() -> PathBuf {
+    library_beside("libemotionllama.so")
+}
+
+/// The library `name` that cargo built.
+pub fn library_beside(name: &str) -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let deps = program.parent().unwrap();
     let newest = [deps, deps.parent().unwrap()]
         .into_iter()
-        .map(|dir| dir.join("libemotionllama.so"))
+        .map(|dir| dir.join(name))
         .filter_map(|path| Some((std::fs::metadata(&path).ok()?.modified().ok()?, path)))
         .max();
-    newest.expect("libemotionllama.so beside the test").1
+    newest.unwrap_or_else(|| panic!("no {name} beside the test")).1
 }
 
 /// The built pack; `make pack` builds it.
@@ -40,4 +47,17 @@ pub fn clip() -> PathBuf {
     let clip = root().join("build/clips/1001_DFA_ANG_XX.flv");
     assert!(clip.is_file(), "no clip at {}; run `make clips`", clip.display());
     clip
+}
+
+/// The functions that `header` declares.
+pub fn declared_functions(header: &str) -> Vec<String> {
+    let words = header.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let mut names: Vec<String> = words
+        .filter(|word| word.starts_with("emotion_llama_"))
+        .filter(|word| [" ", "*"].iter().any(|before| header.contains(&format!("{before}{word}("))))
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::{include_dir, shared_library};
+use super::{include_dir, root, shared_library};
 
 /// A copy of `library` in `dir` under the names that programs are linked with and look for.
 pub fn place_library(dir: &Path, library: &Path) {
@@ -20,7 +20,7 @@ pub fn programs_dir() -> tempfile::TempDir {
 }
 
 pub fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name)
+    root().join("ffi/tests/c").join(name)
 }
 
 /// Compiles `tests/c/NAME.c` in `dir` with `compiler` (a program and its options) and links it with the library there.

@@ -5,7 +5,7 @@ int main(int count, char **arguments) {
     emotion_llama_engine *engine;
     emotion_llama_text *text = NULL;
     CHECK(count == 2);
-    snprintf(options, sizeof options, "{\"pack\": \"%s\"}", arguments[1]);
+    snprintf(options, sizeof options, "{\"source\": \"%s\"}", arguments[1]);
     engine = open_engine();
     SUCCEED(emotion_llama_engine_info(engine, &text));
     CHECK(emotion_llama_text_length(text) > 0);
