@@ -4,7 +4,6 @@ use std::mem::{offset_of, size_of};
 
 use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::backend::{Backend, Conversation};
-use emotion_llama_core::engine::Event;
 use emotion_llama_core::media::{Clip, Source};
 use emotion_llama_core::request::{ClipRequest, Question, Request};
 use emotion_llama_core::{CancelToken, Error, Result};
@@ -95,12 +94,7 @@ impl Input {
 
     /// Analyses it.
     pub(crate) fn analyze(&self, engine: &Backend, cancel: &CancelToken, tell: &mut Tell<'_>) -> Result<Analysis> {
-        let tell = &mut |event: Event<'_>| {
-            if let Event::Stage(stage) = event {
-                injected::panic_at(stage);
-            }
-            tell(event);
-        };
+        let tell = &mut injected::at_stages(tell);
         match self {
             Input::File(request) => engine.analyze(request, cancel, tell),
             Input::Clip(clip, request) => engine.analyze_clip(clip, request, cancel, tell),

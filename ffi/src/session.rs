@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
+use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::backend::Conversation;
 use emotion_llama_core::request::Question;
 use emotion_llama_core::{CancelToken, Error, ErrorKind, Result};
@@ -11,9 +12,9 @@ use crate::cancel::{token, Cancel};
 use crate::engine::{work, Engine};
 use crate::media::Media;
 use crate::status::Status;
-use crate::stream::Stream;
+use crate::stream::{Stream, Tell};
 use crate::text::Text;
-use crate::{boundary, pointer};
+use crate::{boundary, injected, pointer};
 
 /// A conversation about one clip, which is decoded and read once. Answers one question at a time. Counts its references: a question that
 /// is being answered keeps it. Freed with `emotion_llama_session_free`.
@@ -72,7 +73,7 @@ pub unsafe extern "C" fn emotion_llama_session_ask(
         pointer::check_out(out, "out")?;
         // SAFETY: as this function asks of its caller.
         let (conversation, question, cancel) = unsafe { asked(session, request, cancel) }?;
-        let analysis = hold(&conversation)?.ask(&question, &cancel, &mut |_| {})?;
+        let analysis = ask(&conversation, &question, &cancel, &mut |_| {})?;
         // SAFETY: as this function asks of its caller.
         unsafe { pointer::give(out, Text::json(&analysis)?, "out") }
     })
@@ -95,7 +96,7 @@ pub unsafe extern "C" fn emotion_llama_session_ask_stream(
         pointer::check_out(out, "out")?;
         // SAFETY: as this function asks of its caller.
         let (conversation, question, cancel) = unsafe { asked(session, request, cancel) }?;
-        let stream = Stream::begin(&cancel, move |cancel, tell| hold(&conversation)?.ask(&question, cancel, tell))?;
+        let stream = Stream::begin(&cancel, move |cancel, tell| ask(&conversation, &question, cancel, tell))?;
         // SAFETY: as this function asks of its caller.
         unsafe { pointer::give(out, stream, "out") }
     })
@@ -137,6 +138,15 @@ unsafe fn asked(
     let (session, request, cancel) =
         unsafe { (pointer::handle(session, "session")?, pointer::text(request, "request")?, token(cancel)) };
     Ok((Arc::clone(&session.0), Question::from_json(request)?, cancel))
+}
+
+fn ask(
+    conversation: &Mutex<Conversation>,
+    question: &Question,
+    cancel: &CancelToken,
+    tell: &mut Tell<'_>,
+) -> Result<Analysis> {
+    hold(conversation)?.ask(question, cancel, &mut injected::at_stages(tell))
 }
 
 /// The conversation, unless it is busy.

@@ -28,7 +28,7 @@ fn every_code_is_given() {
     let mut command = Command::new(program);
     command.arg(small::pack(dir.path(), "pack")).arg(small::video(dir.path())).arg(small::broken_pack(dir.path()));
     let out = succeed(dir.path(), &mut command, "errors");
-    for code in [1, 2, 3, 4, 5, 6, 8] {
+    for code in 1..=8 {
         assert!(out.contains(&format!(" {code} (")), "code {code} was not seen: {out}");
     }
 }

@@ -154,6 +154,20 @@ static inline char *answer_of(const emotion_llama_text *text) {
     return answer;
 }
 
+/* What ends a question early enough. */
+#define SHORT "{\"greedy\": true, \"max_new_tokens\": 2}"
+
+/* Begins a conversation about the clip of the command line. */
+static inline emotion_llama_session *begin_session(const emotion_llama_engine *engine) {
+    emotion_llama_session *session = NULL;
+    char clip[4096], about[4200];
+    clip_path(clip, sizeof clip);
+    snprintf(about, sizeof about, "{\"path\": \"%s\"}", clip);
+    SUCCEED(emotion_llama_session_new(engine, about, NULL, NULL, &session));
+    CHECK(session != NULL);
+    return session;
+}
+
 /* Analyses the clip of the command line; the answer is for the caller to free. */
 static inline char *analyze_clip(const emotion_llama_engine *engine) {
     emotion_llama_text *text = NULL;

@@ -11,6 +11,7 @@ static void cycle(void) {
     emotion_llama_stream *stream = NULL;
     emotion_llama_text *text = NULL;
     emotion_llama_status *status;
+    emotion_llama_session *session;
     emotion_llama_live *live = NULL;
     emotion_llama_frame frame = grey_frame(0);
     emotion_llama_samples samples = silence(0);
@@ -28,6 +29,10 @@ static void cycle(void) {
     while ((status = emotion_llama_stream_next(stream, &text)) == NULL && text != NULL) emotion_llama_text_free(text);
     emotion_llama_status_free(status);
     emotion_llama_stream_free(stream);
+    session = begin_session(engine);
+    SUCCEED(emotion_llama_session_ask(session, SHORT, NULL, &text));
+    emotion_llama_text_free(text);
+    emotion_llama_session_free(session);
     SUCCEED(emotion_llama_live_new(NULL, &live));
     media = media_from(live);
     SUCCEED(emotion_llama_live_push_frame(live, &frame));

@@ -1,7 +1,7 @@
 /*
  * Every code that the library gives to a program: PROGRAM PACK CLIP BROKEN_PACK.
  *
- * internal takes a defect: panics.c. overloaded and timeout are what a server answers: remote.c. out_of_memory comes from FFmpeg's
+ * internal takes a defect: panics.c. timeout is what a server answers: remote.c. out_of_memory comes from FFmpeg's
  * allocations alone: Rust's own end the process when they fail, so everything that input sizes is held against a limit first.
  */
 #include "check.h"
@@ -21,6 +21,31 @@ static bool stop(void *unused, uint64_t done, uint64_t total) {
     return false;
 }
 
+/* While one question is answered, another one is refused; the answer may be there before that, so this tries again. */
+static void a_busy_session_refuses(const emotion_llama_engine *engine) {
+    emotion_llama_session *session = begin_session(engine);
+    emotion_llama_text *text = NULL;
+    for (int attempt = 0; attempt < 100 && seen[7] == 0; attempt++) {
+        emotion_llama_stream *stream = NULL;
+        emotion_llama_status *status, *reset;
+        SUCCEED(emotion_llama_session_reset(session));
+        SUCCEED(emotion_llama_session_ask_stream(session, "{\"greedy\": true}", NULL, &stream));
+        SUCCEED(emotion_llama_stream_next(stream, &text));
+        CHECK(text != NULL);
+        emotion_llama_text_free(text);
+        reset = emotion_llama_session_reset(session);
+        status = emotion_llama_session_ask(session, SHORT, NULL, &text);
+        if (status == NULL) emotion_llama_text_free(text);
+        else expect(status, 7, "overloaded", "another question");
+        if (reset != NULL) expect(reset, 7, "overloaded", "another question");
+        while ((status = emotion_llama_stream_next(stream, &text)) == NULL && text != NULL) emotion_llama_text_free(text);
+        SUCCEED(status);
+        emotion_llama_stream_free(stream);
+    }
+    expect(emotion_llama_session_ask(session, "{\"path\": \"x\"}", NULL, &text), 1, "invalid_argument", "path");
+    emotion_llama_session_free(session);
+}
+
 /* FFmpeg is told to allocate nothing above `bytes`. */
 static void limit_ffmpeg(size_t bytes) {
     void *program = dlopen(NULL, RTLD_NOW);
@@ -35,6 +60,7 @@ static void limit_ffmpeg(size_t bytes) {
 int main(int count, char **arguments) {
     emotion_llama_engine *engine, *none = NULL;
     emotion_llama_stream *stream = NULL;
+    emotion_llama_session *session = NULL;
     emotion_llama_cancel *cancel = NULL;
     emotion_llama_text *text = NULL;
     char broken[4096];
@@ -67,6 +93,8 @@ int main(int count, char **arguments) {
     expect(emotion_llama_analyze(engine, "{\"path\": \"/nowhere.mp4\"}", NULL, NULL, &text), 4, "not_found",
            "/nowhere.mp4");
 
+    expect(emotion_llama_session_new(engine, request, NULL, NULL, &session), 1, "invalid_argument", "session_ask");
+    a_busy_session_refuses(engine);
     limit_ffmpeg(64);
     expect(emotion_llama_analyze(engine, request, NULL, NULL, &text), 6, "out_of_memory", "memory");
     limit_ffmpeg(INT_MAX);
@@ -76,7 +104,7 @@ int main(int count, char **arguments) {
     emotion_llama_cancel_request(cancel);
     expect(emotion_llama_analyze(engine, request, NULL, cancel, &text), 8, "cancelled", "cancelled");
     emotion_llama_cancel_free(cancel);
-    CHECK(none == NULL && stream == NULL && text == NULL);
+    CHECK(none == NULL && stream == NULL && session == NULL && text == NULL);
 
     /* A stream says once what went wrong, and is at its end then. */
     SUCCEED(emotion_llama_analyze_stream(engine, "{}", &noise, NULL, &stream));

@@ -116,6 +116,28 @@ static void engine_freed_while_a_stream_runs(void) {
     emotion_llama_stream_free(stream);
 }
 
+/* A session keeps its engine, and a question that is being answered keeps its session. */
+static void session_freed_while_it_answers(void) {
+    emotion_llama_engine *other = open_engine();
+    emotion_llama_session *session = begin_session(other);
+    emotion_llama_stream *stream = NULL;
+    emotion_llama_text *text = NULL;
+    int results = 0;
+    emotion_llama_engine_free(other);
+    SUCCEED(emotion_llama_session_ask(session, SHORT, NULL, &text));
+    emotion_llama_text_free(text);
+    SUCCEED(emotion_llama_session_ask_stream(session, SHORT, NULL, &stream));
+    FREE(session, session);
+    for (;;) {
+        SUCCEED(emotion_llama_stream_next(stream, &text));
+        if (text == NULL) break;
+        results += strstr(emotion_llama_text_data(text), "\"type\":\"result\"") != NULL;
+        emotion_llama_text_free(text);
+    }
+    CHECK(results == 1);
+    emotion_llama_stream_free(stream);
+}
+
 /* A buffer may go once a call that was given it has begun. */
 static void live_freed_while_a_stream_runs(void) {
     emotion_llama_live *live = NULL;
@@ -176,6 +198,7 @@ int main(int count, char **arguments) {
     token_freed_after_its_request();
     engine_freed_while_a_stream_runs();
     engine_freed_during_a_call();
+    session_freed_while_it_answers();
     live_freed_while_a_stream_runs();
     emotion_llama_engine_free(engine);
     return 0;

@@ -8,6 +8,7 @@ static char untouched;
 int main(int count, char **arguments) {
     emotion_llama_engine *engine, *none = UNTOUCHED(emotion_llama_engine);
     emotion_llama_stream *stream = UNTOUCHED(emotion_llama_stream), *running = NULL;
+    emotion_llama_session *session, *no_session = UNTOUCHED(emotion_llama_session);
     emotion_llama_text *text = UNTOUCHED(emotion_llama_text);
     emotion_llama_live *live = NULL, *no_live = UNTOUCHED(emotion_llama_live);
     emotion_llama_frame frame = grey_frame(0), no_plane = grey_frame(0), no_chroma = grey_frame(0);
@@ -15,6 +16,7 @@ int main(int count, char **arguments) {
     emotion_llama_media hollow = media_of(NULL, 7), endless = media_of("x", (size_t)-1), sizeless = media_of("x", 1);
     take_arguments(count, arguments);
     engine = open_engine();
+    session = begin_session(engine);
     SUCCEED(emotion_llama_live_new(NULL, &live));
     sizeless.size = 0;
     no_plane.planes[0] = NULL;
@@ -47,10 +49,22 @@ int main(int count, char **arguments) {
     INVALID(emotion_llama_live_push_samples(NULL, &samples), "live is NULL");
     INVALID(emotion_llama_live_push_samples(live, NULL), "samples is NULL");
     INVALID(emotion_llama_live_push_samples(live, &no_data), "data is NULL");
+    INVALID(emotion_llama_session_new(NULL, request, NULL, NULL, &no_session), "engine is NULL");
+    INVALID(emotion_llama_session_new(engine, NULL, NULL, NULL, &no_session), "request is NULL");
+    INVALID(emotion_llama_session_new(engine, "{}", &hollow, NULL, &no_session), "data is NULL");
+    INVALID(emotion_llama_session_new(engine, request, NULL, NULL, NULL), "out is NULL");
+    INVALID(emotion_llama_session_ask(NULL, SHORT, NULL, &text), "session is NULL");
+    INVALID(emotion_llama_session_ask(session, NULL, NULL, &text), "request is NULL");
+    INVALID(emotion_llama_session_ask(session, SHORT, NULL, NULL), "out is NULL");
+    INVALID(emotion_llama_session_ask_stream(NULL, SHORT, NULL, &stream), "session is NULL");
+    INVALID(emotion_llama_session_ask_stream(session, NULL, NULL, &stream), "request is NULL");
+    INVALID(emotion_llama_session_ask_stream(session, SHORT, NULL, NULL), "out is NULL");
+    INVALID(emotion_llama_session_reset(NULL), "session is NULL");
     INVALID(emotion_llama_live_info(NULL, &text), "live is NULL");
     INVALID(emotion_llama_live_info(live, NULL), "out is NULL");
     CHECK(none == UNTOUCHED(emotion_llama_engine) && stream == UNTOUCHED(emotion_llama_stream));
     CHECK(text == UNTOUCHED(emotion_llama_text) && no_live == UNTOUCHED(emotion_llama_live));
+    CHECK(no_session == UNTOUCHED(emotion_llama_session));
 
     SUCCEED(emotion_llama_analyze_stream(engine, request, NULL, NULL, &running));
     INVALID(emotion_llama_stream_next(running, NULL), "out is NULL");
@@ -70,9 +84,11 @@ int main(int count, char **arguments) {
         emotion_llama_cancel_free(NULL);
         emotion_llama_stream_free(NULL);
         emotion_llama_live_free(NULL);
+        emotion_llama_session_free(NULL);
         emotion_llama_engine_free(NULL);
     }
     emotion_llama_live_free(live);
+    emotion_llama_session_free(session);
     emotion_llama_engine_free(engine);
     return 0;
 }

@@ -151,6 +151,35 @@ static void streams(void) {
     }
 }
 
+static void sessions(void) {
+    emotion_llama_session *session = NULL;
+    emotion_llama_stream *stream = NULL;
+    emotion_llama_text *text = NULL;
+    FAILS("emotion_llama_session_new", emotion_llama_session_new(engine, "{}", NULL, NULL, &session));
+    CHECK(session == NULL);
+    session = begin_session(engine);
+    FAILS("emotion_llama_session_ask", emotion_llama_session_ask(session, SHORT, NULL, &text));
+    FAILS("emotion_llama_session_ask_stream", emotion_llama_session_ask_stream(session, SHORT, NULL, &stream));
+    FAILS("emotion_llama_session_reset", emotion_llama_session_reset(session));
+    SUCCEED(emotion_llama_session_ask(session, SHORT, NULL, &text));
+    emotion_llama_text_free(text);
+    /* A defect in the middle of an answer ends this session, and no other. */
+    FAILS("respond", emotion_llama_session_ask(session, SHORT, NULL, &text));
+    EXPECT(emotion_llama_session_ask(session, SHORT, NULL, &text), 10, "internal", "begin another session");
+    EXPECT(emotion_llama_session_reset(session), 10, "internal", "begin another session");
+    SUCCEED(emotion_llama_session_ask_stream(session, SHORT, NULL, &stream));
+    EXPECT(emotion_llama_stream_next(stream, &text), 10, "internal", "begin another session");
+    emotion_llama_stream_free(stream);
+    GIVES("emotion_llama_session_free", (emotion_llama_session_free(session), true));
+    emotion_llama_session_free(session);
+    session = begin_session(engine);
+    panic_at("respond");
+    SUCCEED(emotion_llama_session_ask_stream(session, SHORT, NULL, &stream));
+    drain(stream, "respond");
+    no_panic("respond");
+    emotion_llama_session_free(session);
+}
+
 static void live_buffers(void) {
     emotion_llama_live *live = NULL;
     emotion_llama_text *text = NULL;
@@ -188,8 +217,8 @@ static void the_log_tells(void) {
 }
 
 int main(int count, char **arguments) {
-    void (*const groups[])(void) = {entries_without_state, statuses, tokens,       engines,
-                                    texts,                 streams,  live_buffers, the_log_tells};
+    void (*const groups[])(void) = {entries_without_state, statuses, tokens,       engines,      texts,
+                                    streams,               sessions, live_buffers, the_log_tells};
     take_arguments(count, arguments);
     engine = open_engine();
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {

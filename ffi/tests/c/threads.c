@@ -47,6 +47,27 @@ static void *stop(void *unused) {
     return unused;
 }
 
+/* A session answers one at a time and refuses the others. */
+static emotion_llama_session *session;
+static int answered;
+
+static void *ask(void *unused) {
+    pthread_barrier_wait(&together);
+    for (int i = 0; i < rounds; i++) {
+        emotion_llama_text *text = NULL;
+        emotion_llama_status *status = emotion_llama_session_ask(session, SHORT, NULL, &text);
+        if (status == NULL) {
+            pthread_mutex_lock(&counting);
+            answered++;
+            pthread_mutex_unlock(&counting);
+            status = emotion_llama_session_reset(session);
+        }
+        if (status != NULL) EXPECT(status, 7, "overloaded", "another question");
+        emotion_llama_text_free(text);
+    }
+    return unused;
+}
+
 static void *open_and_free(void *unused) {
     pthread_barrier_wait(&together);
     for (int i = 0; i < rounds; i++) emotion_llama_engine_free(open_engine());
@@ -136,6 +157,11 @@ int main(int count, char **arguments) {
     SUCCEED(emotion_llama_set_log(NULL, NULL, 0));
     emotion_llama_set_thread_count(0);
     emotion_llama_live_free(live);
+
+    session = begin_session(engine);
+    at_once(threads, ask);
+    CHECK(answered >= 1);
+    emotion_llama_session_free(session);
 
     at_once(threads, open_and_free);
     emotion_llama_engine_free(engine);
