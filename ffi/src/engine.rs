@@ -16,7 +16,7 @@ use crate::cancel::{token, Cancel};
 use crate::media::{Input, Media};
 use crate::status::Status;
 use crate::text::Text;
-use crate::{boundary, injected, pointer};
+use crate::{boundary, pointer};
 
 /// A loaded model. May be used by any number of threads at once. Counts its references: a call, stream or session that runs keeps the
 /// model alive when the handle is freed. Freed with `emotion_llama_engine_free`.
@@ -93,10 +93,7 @@ pub unsafe extern "C" fn emotion_llama_engine_open(
 fn open(options: OpenOptions, cancel: &CancelToken, report: &(dyn Fn(LoadProgress) + Sync)) -> Result<Backend> {
     let threads = options.threads.unwrap_or_else(|| THREADS.load(Ordering::Relaxed));
     let engine = EngineOptions { search: options.search, verify: options.verify, threads };
-    Backend::open(&options.source, &BackendOptions { engine }, cancel, &|progress| {
-        injected::panic_at("load");
-        report(progress);
-    })
+    Backend::open(&options.source, &BackendOptions { engine }, cancel, report)
 }
 
 /// Loads on another thread and tells `watch` on this one; when that says false, the load is cancelled.

@@ -145,6 +145,11 @@
 #define EMOTION_LLAMA_INTERNAL 10
 
 /*
+ A status code: a server cannot be reached, or is none.
+ */
+#define EMOTION_LLAMA_UNREACHABLE 11
+
+/*
  A flag that stops running work from another thread. Counts its references: work that was given a token keeps it alive. Freed
  with `emotion_llama_cancel_free`.
  */

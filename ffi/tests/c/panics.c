@@ -84,9 +84,6 @@ static void engines(void) {
     emotion_llama_text *text = NULL;
     int reports = 0;
     FAILS("emotion_llama_engine_open", emotion_llama_engine_open(options, NULL, NULL, NULL, &other));
-    /* Inside core, on the threads that load. */
-    FAILS("load", emotion_llama_engine_open(options, NULL, NULL, NULL, &other));
-    FAILS("load", emotion_llama_engine_open(options, NULL, go_on, &reports, &other));
     /* On the thread that a watched load has. */
     FAILS("open_watched", emotion_llama_engine_open(options, NULL, go_on, &reports, &other));
     CHECK(other == NULL && reports == 0);
