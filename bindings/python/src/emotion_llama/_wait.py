@@ -1,0 +1,154 @@
+"""Waiting for a native call: so that Ctrl-C stops it, that an event loop goes on, and that none outlives the interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import os
+import signal
+import threading
+from typing import Callable, Generic, TypeVar
+
+from .cancel import CancelToken
+
+T = TypeVar("T")
+
+# How long the end of the interpreter waits for calls that were cancelled then; they take 100 ms.
+_FAREWELL_S = 5.0
+
+_running: set[CancelToken] = set()
+_changed = threading.Condition(threading.RLock())
+_ending = False
+
+
+def registered(call: Callable[[], T], token: CancelToken) -> T:
+    """Runs `call` on this thread. At the interpreter's end it is cancelled and waited for, so that it calls nothing that is gone."""
+    with _changed:
+        _running.add(token)
+        is_late = _ending
+    try:
+        if is_late:
+            token.cancel()
+        return call()
+    finally:
+        with _changed:
+            _running.discard(token)
+            _changed.notify_all()
+
+
+def _end() -> None:
+    global _ending
+    with _changed:
+        _ending = True
+        tokens = list(_running)
+    for token in tokens:
+        token.cancel()
+    with _changed:
+        _changed.wait_for(lambda: not _running, _FAREWELL_S)
+
+
+def _forked() -> None:
+    global _changed
+    # The parent's calls do not run here.
+    _changed = threading.Condition(threading.RLock())
+    _running.clear()
+
+
+atexit.register(_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def waited(call: Callable[[], T], token: CancelToken) -> T:
+    """Runs `call` and waits for it. Ctrl-C cancels it: `KeyboardInterrupt` is raised once it has stopped."""
+    # Only the main thread handles signals, and not while it is in a native call.
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) in (None, signal.SIG_DFL, signal.SIG_IGN):
+        return registered(call, token)
+    done = threading.Lock()
+    done.acquire()
+    outcome = _Outcome(call, token, done.release)
+    try:
+        outcome.start()
+        done.acquire()
+    except BaseException:
+        token.cancel()
+        # Without a limit, as the call may use what the caller is about to free; another Ctrl-C ends this too.
+        if outcome.started:
+            done.acquire()
+        raise
+    return outcome.take()
+
+
+async def awaited(call: Callable[[], T], token: CancelToken) -> T:
+    """Runs `call` on a thread of its own. When the task is cancelled, so is the call, and the task ends once it has stopped."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def told() -> None:
+        try:
+            loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            # The loop was closed: nobody waits any more.
+            pass
+
+    outcome = _Outcome(call, token, told)
+    outcome.start()
+    try:
+        await asyncio.shield(done)
+    except asyncio.CancelledError:
+        token.cancel()
+        while not done.done():
+            try:
+                await asyncio.shield(done)
+            except asyncio.CancelledError:
+                continue
+        outcome.forget()
+        raise
+    return outcome.take()
+
+
+class _Outcome(Generic[T]):
+    """A call on a thread of its own, in the context of the one that starts it."""
+
+    def __init__(self, call: Callable[[], T], token: CancelToken, told: Callable[[], None]) -> None:
+        self._call = call
+        self._token = token
+        self._told = told
+        self._values: list[T] = []
+        self._error: BaseException | None = None
+        self.started = False
+
+    def start(self) -> None:
+        context = contextvars.copy_context()
+        # Not joined when the interpreter ends: it is cancelled then.
+        thread = threading.Thread(target=context.run, args=(self._run,), name="emotion-llama-call", daemon=True)
+        thread.start()
+        self.started = True
+
+    def _run(self) -> None:
+        try:
+            self._values.append(registered(self._call, self._token))
+        except BaseException as error:  # raised where the outcome is taken
+            self._error = error
+        finally:
+            self._told()
+
+    def take(self) -> T:
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # Its traceback refers to this frame: without this both would live until the collector finds them.
+                del error
+        return self._values.pop()
+
+    def forget(self) -> None:
+        self._values.clear()
+        self._error = None
