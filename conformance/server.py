@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 BASES = ("later", "locked", "busy", "slow", "broken", "late", "published", "nothing")
-KEY = "open sesame"
+KEY = "open-sesame"
 # A question that is held or never answered is given up after so many seconds, so that no thread stays for ever.
 PATIENCE_S = 30
 MAX_BODY = 64 << 20

@@ -136,7 +136,7 @@ class StubServer(unittest.TestCase):
 
     def test_paths_with_a_behaviour(self):
         self.assertEqual(self.call("GET", "/locked/v1/models")[0], 401)
-        keys = {"Authorization": "Bearer open sesame", "X-API-Key": "open sesame"}
+        keys = {"Authorization": "Bearer open-sesame", "X-API-Key": "open-sesame"}
         self.assertEqual(self.call("GET", "/locked/v1/models", headers=keys)[0], 200)
         status, headers, text = self.post("/busy/v1/analyze", {}, b"clip")
         self.assertEqual((status, headers["Retry-After"], json.loads(text)["code"]), (503, "7", "overloaded"))
