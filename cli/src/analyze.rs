@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use emotion_llama_core::analysis::Analysis;
+use emotion_llama_core::backend::{Backend, BackendOptions};
 use emotion_llama_core::engine::{Engine, EngineOptions, Event};
 use emotion_llama_core::features::ClipFeatures;
 use emotion_llama_core::media::Source;
 use emotion_llama_core::npy;
-use emotion_llama_core::pack::PackRef;
 use emotion_llama_core::prompt::published::PromptPath;
 use emotion_llama_core::prompt::Task;
 use emotion_llama_core::remote::{Remote, RemoteOptions};
@@ -29,7 +29,7 @@ pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
         return Ok(ExitCode::from(USAGE));
     }
     let progress = Progress::new();
-    let model = Model::open(options, &progress);
+    let model = open(options, &progress);
     progress.hide();
 
     let mut failed = false;
@@ -54,38 +54,26 @@ pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-/// What answers.
-enum Model {
-    Embedded(Engine),
-    Hosted(Remote),
-}
-
-impl Model {
-    fn open(options: &AnalyzeOptions, progress: &Progress) -> Result<Self, Error> {
-        let Some(url) = &options.api_url else {
-            progress.show("loading the model");
-            let engine_options = EngineOptions { search: search_path(), ..EngineOptions::default() };
-            return Engine::open(&PackRef::from(options.pack.as_str()), &engine_options).map(Model::Embedded);
-        };
-        progress.show("asking the server");
-        let api_key = match &options.api_key {
-            Some(key) => Some(key.0.clone()),
-            None => std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()),
-        };
-        let remote_options = RemoteOptions { api_key, ..RemoteOptions::default() };
-        Remote::open(url, &remote_options, &CancelToken::new()).map(Model::Hosted)
-    }
-
-    fn analyze(&self, request: &Request, on_event: &mut (dyn FnMut(Event<'_>) + Send)) -> Result<Analysis, Error> {
-        match self {
-            Model::Embedded(engine) => engine.analyze(request, &CancelToken::new(), on_event),
-            Model::Hosted(remote) => remote.analyze(request, &CancelToken::new(), on_event),
-        }
+/// Opens what answers: a server where one is named, otherwise a pack.
+fn open(options: &AnalyzeOptions, progress: &Progress) -> Result<Backend, Error> {
+    progress.show(if options.api_url.is_some() { "asking the server" } else { "loading the model" });
+    let api_key = match &options.api_key {
+        Some(key) => Some(key.0.clone()),
+        None => std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()),
+    };
+    let backend_options = BackendOptions {
+        engine: EngineOptions { search: search_path(), ..EngineOptions::default() },
+        remote: RemoteOptions { api_key, ..RemoteOptions::default() },
+    };
+    let (cancel, source) = (CancelToken::new(), options.api_url.as_deref());
+    match source {
+        Some(url) => Remote::open(url, &backend_options.remote, &cancel).map(Backend::Hosted),
+        None => Backend::open(&options.pack, &backend_options, &cancel, &|_| {}),
     }
 }
 
 fn analyze(
-    model: &Model,
+    model: &Backend,
     options: &AnalyzeOptions,
     question: &Question,
     input: &Path,
@@ -96,8 +84,8 @@ fn analyze(
         Err(error) => return Ok(Err(error)),
     };
     let features = match model {
-        Model::Embedded(engine) => features(engine, &options.features),
-        Model::Hosted(_) => Ok(ClipFeatures::default()),
+        Backend::Embedded(engine) => features(engine, &options.features),
+        Backend::Hosted(_) => Ok(ClipFeatures::default()),
     };
     let features = match features {
         Ok(features) => features,
@@ -113,7 +101,7 @@ fn analyze(
     let stream = !options.json;
     let mut written: io::Result<()> = Ok(());
     let mut answer: Option<Answer> = None;
-    let analysis = model.analyze(&request, &mut |event| match event {
+    let analysis = model.analyze(&request, &CancelToken::new(), &mut |event| match event {
         Event::Stage(stage) => progress.show(match stage {
             "upload" => "sending the clip",
             "decode" => "decoding",

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::face::FramePick;
 use crate::media::{Clip, Sampling};
 use crate::pack::{LoadProgress, PackRef, FORMAT_VERSION};
+use crate::remote::{Remote, RemoteOptions, RemoteSession};
 use crate::request::{ClipRequest, Question, Request};
 use crate::session::Session;
 
@@ -19,6 +20,8 @@ use crate::session::Session;
 pub struct BackendOptions {
     /// For a pack.
     pub engine: EngineOptions,
+    /// For a server.
+    pub remote: RemoteOptions,
 }
 
 /// A model, wherever it runs. Clones share it; every method may be called from many threads at once.
@@ -26,6 +29,8 @@ pub struct BackendOptions {
 pub enum Backend {
     /// In this process.
     Embedded(Engine),
+    /// In a server.
+    Hosted(Remote),
 }
 
 impl Backend {
@@ -40,6 +45,9 @@ impl Backend {
         cancel: &CancelToken,
         report: &(dyn Fn(LoadProgress) + Sync),
     ) -> Result<Self> {
+        if is_address(source) {
+            return Ok(Backend::Hosted(Remote::open(source, &options.remote, cancel)?));
+        }
         let pack = PackRef::from(source);
         Ok(Backend::Embedded(Engine::open_observed(&pack, &options.engine, cancel, report)?))
     }
@@ -48,6 +56,7 @@ impl Backend {
     pub fn info(&self) -> Value {
         let engine = match self {
             Backend::Embedded(engine) => engine,
+            Backend::Hosted(remote) => return remote.info().clone(),
         };
         let pack = engine.pack();
         let manifest = pack.manifest();
@@ -71,6 +80,7 @@ impl Backend {
     pub fn sampling(&self, frame: FramePick) -> Sampling {
         match self {
             Backend::Embedded(engine) => engine.sampling(frame),
+            Backend::Hosted(remote) => remote.sampling(frame),
         }
     }
 
@@ -86,6 +96,7 @@ impl Backend {
     ) -> Result<Analysis> {
         match self {
             Backend::Embedded(engine) => engine.analyze(request, cancel, on_event),
+            Backend::Hosted(remote) => remote.analyze(request, cancel, on_event),
         }
     }
 
@@ -102,6 +113,7 @@ impl Backend {
     ) -> Result<Analysis> {
         match self {
             Backend::Embedded(engine) => engine.analyze_clip(clip, request, cancel, on_event),
+            Backend::Hosted(remote) => remote.analyze_clip(clip, request, cancel, on_event),
         }
     }
 
@@ -115,6 +127,7 @@ impl Backend {
                 let (observation, _) = engine.observe(request, cancel, &mut |_| {})?;
                 Conversation::Embedded(Box::new(engine.session(observation)))
             }
+            Backend::Hosted(remote) => Conversation::Hosted(remote.session(request, cancel)?),
         })
     }
 
@@ -128,6 +141,7 @@ impl Backend {
                 let observation = engine.observe_clip(clip, request, cancel, &mut |_| {})?;
                 Conversation::Embedded(Box::new(engine.session(observation)))
             }
+            Backend::Hosted(remote) => Conversation::Hosted(remote.session_of_clip(clip, request, cancel)?),
         })
     }
 }
@@ -136,6 +150,8 @@ impl Backend {
 pub enum Conversation {
     /// In this process.
     Embedded(Box<Session>),
+    /// In a server.
+    Hosted(RemoteSession),
 }
 
 impl Conversation {
@@ -152,6 +168,7 @@ impl Conversation {
         let began = Instant::now();
         let mut analysis = match self {
             Conversation::Embedded(session) => session.ask(question, cancel, on_event)?,
+            Conversation::Hosted(session) => return session.ask(question, cancel, on_event),
         };
         analysis.timings_ms.total = milliseconds(began);
         Ok(analysis)
@@ -167,6 +184,13 @@ impl Conversation {
                 session.reset();
                 Ok(())
             }
+            Conversation::Hosted(session) => session.reset(&CancelToken::new()),
         }
     }
+}
+
+/// Whether `source` is the address of a server.
+fn is_address(source: &str) -> bool {
+    let scheme = source.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    matches!(scheme.as_deref(), Some("http" | "https"))
 }

@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use emotion_llama_core::backend::{Backend, BackendOptions};
 use emotion_llama_core::engine::EngineOptions;
 use emotion_llama_core::pack::LoadProgress;
+use emotion_llama_core::remote::{RemoteOptions, Upload as RemoteUpload};
 use emotion_llama_core::{CancelToken, Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::{json, Value};
@@ -30,7 +31,7 @@ pub type ProgressFunction = Option<unsafe extern "C" fn(userdata: *mut c_void, d
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// The options of `emotion_llama_engine_open`.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OpenOptions {
     source: String,
@@ -39,6 +40,20 @@ struct OpenOptions {
     #[serde(default = "yes")]
     verify: bool,
     threads: Option<usize>,
+    api_key: Option<String>,
+    timeout_s: Option<f64>,
+    connect_timeout_s: Option<f64>,
+    ca_file: Option<PathBuf>,
+    #[serde(default)]
+    upload: Upload,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Upload {
+    #[default]
+    Auto,
+    Never,
 }
 
 fn yes() -> bool {
@@ -52,13 +67,18 @@ pub extern "C" fn emotion_llama_set_thread_count(threads: u32) {
     boundary::value((), || THREADS.store(usize::try_from(threads).unwrap_or(usize::MAX), Ordering::Relaxed));
 }
 
-/// Loads a pack and writes the engine to `*out`. Takes seconds for large packs; nothing is fetched from a network.
+/// Loads a pack, or finds a running server, and writes the engine to `*out`. Takes seconds for large packs; without a server's address
+/// nothing is asked of a network.
 ///
-/// `options` is a JSON object: `source`, a pack's directory or a pack's name (required); `search`, the directories in which names are
-/// looked for; `verify`, whether the files' checksums are compared (default true); `threads`, how many each call computes with (default as
-/// `emotion_llama_set_thread_count` says). `cancel` may be NULL, `progress` too; `userdata` is handed to `progress` as it is.
+/// `options` is a JSON object: `source`, a pack's directory, a pack's name or a server's address (`http://…`, `https://…`), is required. For
+/// packs: `search`, the directories in which names are looked for; `verify`, whether the files' checksums are compared (default true);
+/// `threads`, how many each call computes with (default as `emotion_llama_set_thread_count` says). For servers: `api_key`; `timeout_s` for a
+/// whole call (default 600) and `connect_timeout_s` (default 10); `ca_file`, PEM certificates to trust in place of the usual ones;
+/// `upload`, `auto` (files that can be read here are sent, the default) or `never` (every path is the server's). Options for the other
+/// kind of source are passed over. `cancel` may be NULL, `progress` too, which packs report to; `userdata` is handed to it as it is.
 ///
-/// Fails with `invalid_argument`, `not_found`, `pack_invalid`, `out_of_memory` or `cancelled`. Since 0.1.
+/// Fails with `invalid_argument`, `not_found`, `pack_invalid`, `out_of_memory` or `cancelled`, with a server also with `unreachable`,
+/// `timeout`, `overloaded` or `internal`. Since 0.1.
 ///
 /// # Safety
 /// `options` is NUL-terminated; `cancel` was not freed; `out` points at a place for a pointer. NULL for `options` or `out` is
@@ -93,7 +113,18 @@ pub unsafe extern "C" fn emotion_llama_engine_open(
 fn open(options: OpenOptions, cancel: &CancelToken, report: &(dyn Fn(LoadProgress) + Sync)) -> Result<Backend> {
     let threads = options.threads.unwrap_or_else(|| THREADS.load(Ordering::Relaxed));
     let engine = EngineOptions { search: options.search, verify: options.verify, threads };
-    Backend::open(&options.source, &BackendOptions { engine }, cancel, report)
+    let defaults = RemoteOptions::default();
+    let remote = RemoteOptions {
+        api_key: options.api_key,
+        timeout_s: options.timeout_s.unwrap_or(defaults.timeout_s),
+        connect_timeout_s: options.connect_timeout_s.unwrap_or(defaults.connect_timeout_s),
+        ca_file: options.ca_file,
+        upload: match options.upload {
+            Upload::Auto => RemoteUpload::Auto,
+            Upload::Never => RemoteUpload::Never,
+        },
+    };
+    Backend::open(&options.source, &BackendOptions { engine, remote }, cancel, report)
 }
 
 /// Loads on another thread and tells `watch` on this one; when that says false, the load is cancelled.
@@ -130,8 +161,9 @@ fn open_watched(
     })
 }
 
-/// Writes what the engine is and can to `*out`: a JSON object with `version`, `abi_version`, `pack` (`name`, `version`, `digest`,
-/// `format_version`, `architecture`, `description`), `labels`, `tasks`, `devices` and `threads`. Since 0.1.
+/// Writes what the engine is and can to `*out`: a JSON object with `version` and `abi_version` of this library, `pack` (`name`, `version`,
+/// `digest`, `format_version`, `architecture`, `description`), `labels`, `tasks`, `devices` and `threads`; of a server what it says of these, and
+/// `url` and `protocol` (`v1`, `gradio` or `fastapi`). Since 0.1.
 ///
 /// # Safety
 /// `engine` was not freed; `out` points at a place for a pointer. NULL is `invalid_argument`.
@@ -163,8 +195,10 @@ fn info(engine: &Backend) -> Result<Text> {
 /// `repetition_penalty`, `seed`, `greedy`, `limits`. All may be left out. The clip is the file at `path`, or else what `media` holds, which
 /// may be NULL; with a live buffer there are no `limits`. `cancel` may be NULL.
 ///
-/// Fails with `invalid_argument`, `not_found`, `media_undecodable`, `media_too_large`, `pack_invalid`, `out_of_memory` or `cancelled`.
-/// Since 0.1.
+/// With a published server (Gradio, FastAPI) `confidence` is null, and a note in the result names what it does not take.
+///
+/// Fails with `invalid_argument`, `not_found`, `media_undecodable`, `media_too_large`, `pack_invalid`, `out_of_memory` or `cancelled`, with a
+/// server also with `unreachable`, `timeout`, `overloaded` or `internal`. Since 0.1.
 ///
 /// # Safety
 /// `engine` and `cancel` were not freed; `request` is NUL-terminated; `media` begins with its size, its `data` can be read for its

@@ -2,6 +2,8 @@
 //! examples.
 
 mod library;
+#[path = "../../core/tests/remote_server/mod.rs"]
+mod remote_server;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use emotion_llama_core::media::{self, Limits, Sampling, Source};
 use emotion_llama_core::CancelToken;
 
 use library::{clip, include_dir, pack_dir, root, shared_library};
+use remote_server::{json, Reply, Server};
 
 /// Compiles `source` (C99, or C++11 by its name) and links it with a copy of the library under its SONAME.
 fn compiled(dir: &Path, source: &Path) -> PathBuf {
@@ -38,12 +41,13 @@ fn compiled(dir: &Path, source: &Path) -> PathBuf {
     program
 }
 
-/// Runs an example with the built pack, a clip and `more`; gives its exit code and what it printed.
-fn example(name: &str, clip: &Path, more: &[&str]) -> (Option<i32>, String, String) {
+/// Runs an example with `engine` (`pack` for the built one), a clip and `more`; gives its exit code and what it printed.
+fn example(name: &str, engine: &Path, clip: &Path, more: &[&str]) -> (Option<i32>, String, String) {
     let dir = tempfile::tempdir().unwrap();
     let program = compiled(dir.path(), &root().join("examples").join(name));
     let mut command = Command::new(program);
-    command.arg(pack_dir()).arg(clip).args(more).env("LD_LIBRARY_PATH", dir.path());
+    let engine = if engine == Path::new("pack") { pack_dir() } else { engine.to_owned() };
+    command.arg(engine).arg(clip).args(more).env("LD_LIBRARY_PATH", dir.path());
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
@@ -51,16 +55,16 @@ fn example(name: &str, clip: &Path, more: &[&str]) -> (Option<i32>, String, Stri
 
 #[test]
 fn the_examples_run_as_written() {
-    let (code, out, _) = example("c/analyze.c", &clip(), &[]);
+    let (code, out, _) = example("c/analyze.c", Path::new("pack"), &clip(), &[]);
     assert!(code == Some(0) && out.contains(r#""emotion":"angry""#), "{code:?} {out}");
-    let (code, out, err) = example("c/analyze.c", Path::new("/nowhere.mp4"), &[]);
+    let (code, out, err) = example("c/analyze.c", Path::new("pack"), Path::new("/nowhere.mp4"), &[]);
     assert!(code == Some(1) && out.is_empty() && err.contains("(not_found)"), "{code:?} {out} {err}");
     for name in ["c/stream.c", "cpp/events.cpp"] {
-        let (code, out, err) = example(name, &clip(), &[]);
+        let (code, out, err) = example(name, Path::new("pack"), &clip(), &[]);
         assert!(code == Some(0) && out.lines().count() >= 5, "{name}: {code:?} {out} {err}");
         assert!(out.lines().last().unwrap().starts_with(r#"{"type":"result""#), "{name}: {out}");
     }
-    let (code, out, err) = example("cpp/events.cpp", &clip(), &["stop"]);
+    let (code, out, err) = example("cpp/events.cpp", Path::new("pack"), &clip(), &["stop"]);
     assert!(code == Some(1) && err.contains("(cancelled)") && !out.contains("result"), "{code:?} {out} {err}");
 }
 
@@ -86,6 +90,34 @@ fn the_kiosk_says_what_it_sees() {
     let output = kiosk.wait_with_output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && out.contains(" s: happy\n") && out.ends_with("last seen: happy\n"), "{out}");
+}
+
+/// The same program, with an address in place of a pack.
+#[test]
+fn a_program_moves_to_a_server_by_changing_a_string() {
+    let (_, embedded, _) = example("c/analyze.c", Path::new("pack"), &clip(), &[]);
+    let analysis: serde_json::Value = serde_json::from_str(&embedded).unwrap();
+    let answer = analysis.clone();
+    let server = Server::new(move |request| match request.target.as_str() {
+        "/v1/models" => {
+            let models = serde_json::json!({"object": "list", "data": [{"id": "emotion-llama-mini"}]});
+            Reply::Whole(200, vec![("x-api-version", "1.0".into())], models.to_string().into_bytes())
+        }
+        "/v1/analyze" => json(200, answer.clone()),
+        _ => json(404, serde_json::json!({"detail": "Not Found"})),
+    });
+    let (code, out, err) = example("c/analyze.c", Path::new(&server.url()), &clip(), &[]);
+    assert_eq!(code, Some(0), "{err}");
+    let mut hosted: serde_json::Value = serde_json::from_str(&out).unwrap();
+    // How long the call took is measured here.
+    hosted["timings_ms"]["total"] = analysis["timings_ms"]["total"].clone();
+    assert_eq!(hosted, analysis);
+    let sent = &server.received_at("/v1/analyze")[0];
+    let clip = std::fs::read(clip()).unwrap();
+    assert!(sent.body.windows(clip.len()).any(|window| window == clip), "the clip was not sent");
+    drop(server);
+    let (code, _, err) = example("c/analyze.c", Path::new("http://127.0.0.1:9"), Path::new("clip.mp4"), &[]);
+    assert!(code == Some(1) && err.contains("(unreachable)"), "{code:?} {err}");
 }
 
 #[test]
