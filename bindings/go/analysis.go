@@ -3,6 +3,7 @@ package emotionllama
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"math"
 	"strconv"
 )
@@ -15,8 +16,8 @@ type Analysis struct {
 	Emotion string `json:"emotion"`
 	// Confidence is its probability, 0 to 1; NaN only from a server that does not tell.
 	Confidence Confidence `json:"confidence"`
-	// Probabilities has each allowed label's; empty only from a server that does not tell.
-	Probabilities map[string]float64 `json:"probabilities"`
+	// Probabilities has each allowed label's, in the labels' order; empty only from a server that does not tell.
+	Probabilities Probabilities `json:"probabilities"`
 	// Explanation is what shows it, in sentences; empty when only the label was asked for.
 	Explanation string `json:"explanation"`
 	// Transcript is what is said; empty when nothing is, or when it was not wanted.
@@ -83,6 +84,68 @@ func (c *Confidence) UnmarshalJSON(text []byte) error {
 	}
 	*c = Confidence(number)
 	return nil
+}
+
+// Probability is that of one label.
+type Probability struct {
+	Label string
+	Value float64
+}
+
+// Probabilities are those of all labels. They sum to 1.
+type Probabilities []Probability
+
+// Of gives the probability of label; 0 for one that is not among them.
+func (p Probabilities) Of(label string) float64 {
+	for _, one := range p {
+		if one.Label == label {
+			return one.Value
+		}
+	}
+	return 0
+}
+
+// MarshalJSON gives an object in the labels' order.
+func (p Probabilities) MarshalJSON() ([]byte, error) {
+	object := []byte{'{'}
+	for i, one := range p {
+		if i > 0 {
+			object = append(object, ',')
+		}
+		label, err := json.Marshal(one.Label)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(one.Value)
+		if err != nil {
+			return nil, err
+		}
+		object = append(append(append(object, label...), ':'), value...)
+	}
+	return append(object, '}'), nil
+}
+
+// UnmarshalJSON reads an object and keeps its order.
+func (p *Probabilities) UnmarshalJSON(text []byte) error {
+	// This checks the types and, as null is possible, that there is an object.
+	var values map[string]float64
+	if err := json.Unmarshal(text, &values); err != nil || values == nil {
+		*p = nil
+		return err
+	}
+	*p = make(Probabilities, 0, len(values))
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	for {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if label, is := token.(string); is {
+			*p = append(*p, Probability{label, values[label]})
+		}
+	}
 }
 
 // Rect is a rectangle in pixels of the source picture, after rotation.
@@ -179,6 +242,8 @@ const (
 
 // What a stage may be.
 const (
+	// StageUpload sends the file to a server.
+	StageUpload = "upload"
 	// StageDecode reads the file.
 	StageDecode = "decode"
 	// StageObserve looks and listens.

@@ -37,9 +37,19 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// CAFile holds the certificates that the server's is checked with, in place of the system's.
 	CAFile string
-	// Upload says whether a clip's file is sent to the server; false leaves it to the server to open the path. Nil for the library's default.
-	Upload *bool
+	// Upload says which files are sent to the server; empty for UploadAuto.
+	Upload Upload
 }
+
+// Upload says whether files are sent to a server.
+type Upload string
+
+const (
+	// UploadAuto sends a clip's file.
+	UploadAuto Upload = "auto"
+	// UploadNever takes a clip's path for one of the server's.
+	UploadNever Upload = "never"
+)
 
 // defaultPack is the name of the built-in model.
 const defaultPack = "emotion-llama-mini"
@@ -54,7 +64,7 @@ type wireOptions struct {
 	Timeout        float64  `json:"timeout_s,omitempty"`
 	ConnectTimeout float64  `json:"connect_timeout_s,omitempty"`
 	CAFile         string   `json:"ca_file,omitempty"`
-	Upload         *bool    `json:"upload,omitempty"`
+	Upload         Upload   `json:"upload,omitempty"`
 }
 
 func (o *Options) wire(l *library) (string, error) {

@@ -20,6 +20,8 @@ const (
 	Emotion Task = "emotion"
 	// Reason asks for the label and what shows it.
 	Reason Task = "reason"
+	// Free asks the prompt as it is; not every model can.
+	Free Task = "free"
 )
 
 // What a Request's Transcript may be besides the words.
