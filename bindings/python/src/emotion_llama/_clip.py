@@ -48,10 +48,7 @@ class Clip:
             with self._live._handle.use() as address:
                 yield byref(_abi.Media(size=sizeof(_abi.Media), live=address, seconds=self._seconds or 0.0))
         elif self._data is not None:
-            read = getattr(self._data, "read", None)
-            # A mapped file has both; its memory is there already.
-            is_buffer = not callable(read) or _is_buffer(self._data)
-            memory = Memory(self._data if is_buffer else read(), "the clip").packed()
+            memory = Memory(_content(self._data), "the clip").packed()
             # An empty clip is a clip all the same: what is wrong with it is for the library to say, which wants an address.
             held = memory if memory.nbytes else Memory(b"\0", "a place")
             yield byref(_abi.Media(size=sizeof(_abi.Media), data=held.address, length=memory.nbytes))
@@ -59,9 +56,11 @@ class Clip:
             yield None
 
 
-def _is_buffer(thing: Any) -> bool:
+def _content(data: Any) -> Any:
+    """The buffer that `data` is, or what can be read from it."""
     try:
-        memoryview(thing).release()
+        # A mapped file can also be read, but its memory is there already.
+        memoryview(data).release()
     except TypeError:
-        return False
-    return True
+        return data.read() if hasattr(data, "read") else data
+    return data

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 from . import _abi, _library
+from ._wait import stopped_at_the_end
 from .cancel import CancelToken
 from .errors import InvalidArgumentError, NotFoundError
 from .options import Progress, StrPath
@@ -92,9 +93,13 @@ def opener(json: bytes, progress: Progress | None, token: CancelToken) -> Callab
                 return False
 
         function = _abi.ProgressFunction(report) if progress else _abi.ProgressFunction()
-        try:
+
+        def load() -> _library.Handle:
             with token._handle.use() as cancel:
                 return _library.Handle("engine", lambda out: lib.emotion_llama_engine_open(json, cancel, function, None, out))
+
+        try:
+            return stopped_at_the_end(load, token) if progress else load()
         except Exception:
             if raised:
                 raise raised.pop() from None

@@ -11,6 +11,7 @@ import threading
 from typing import Callable, Generic, TypeVar
 
 from .cancel import CancelToken
+from .errors import EmotionLLaMAError
 
 T = TypeVar("T")
 
@@ -22,15 +23,21 @@ _changed = threading.Condition(threading.RLock())
 _ending = False
 
 
-def registered(call: Callable[[], T], token: CancelToken) -> T:
-    """Runs `call` on this thread. At the interpreter's end it is cancelled and waited for, so that it calls nothing that is gone."""
+def stopped_at_the_end(call: Callable[[], T], token: CancelToken) -> T:
+    """Runs `call`, which calls back into Python: the interpreter's end cancels it and waits for it, and ends its thread without a word.
+
+    A call that does not call back is left alone: its thread ends with the process.
+    """
     with _changed:
+        if _ending:
+            raise SystemExit
         _running.add(token)
-        is_late = _ending
     try:
-        if is_late:
-            token.cancel()
         return call()
+    except EmotionLLaMAError:
+        if _ending:
+            raise SystemExit from None
+        raise
     finally:
         with _changed:
             _running.discard(token)
@@ -65,10 +72,10 @@ def waited(call: Callable[[], T], token: CancelToken) -> T:
     # Only the main thread handles signals, and not while it is in a native call.
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) in (None, signal.SIG_DFL, signal.SIG_IGN):
-        return registered(call, token)
+        return call()
     done = threading.Lock()
     done.acquire()
-    outcome = _Outcome(call, token, done.release)
+    outcome = _Outcome(call, done.release)
     try:
         outcome.start()
         done.acquire()
@@ -97,7 +104,7 @@ async def awaited(call: Callable[[], T], token: CancelToken) -> T:
             # The loop was closed: nobody waits any more.
             pass
 
-    outcome = _Outcome(call, token, told)
+    outcome = _Outcome(call, told)
     outcome.start()
     try:
         await asyncio.shield(done)
@@ -116,9 +123,8 @@ async def awaited(call: Callable[[], T], token: CancelToken) -> T:
 class _Outcome(Generic[T]):
     """A call on a thread of its own, in the context of the one that starts it."""
 
-    def __init__(self, call: Callable[[], T], token: CancelToken, told: Callable[[], None]) -> None:
+    def __init__(self, call: Callable[[], T], told: Callable[[], None]) -> None:
         self._call = call
-        self._token = token
         self._told = told
         self._values: list[T] = []
         self._error: BaseException | None = None
@@ -133,7 +139,7 @@ class _Outcome(Generic[T]):
 
     def _run(self) -> None:
         try:
-            self._values.append(registered(self._call, self._token))
+            self._values.append(self._call())
         except BaseException as error:  # raised where the outcome is taken
             self._error = error
         finally:
