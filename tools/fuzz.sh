@@ -18,6 +18,9 @@ memory=/dev/shm
 scratch=$(mktemp -d "$memory/emotion-llama-fuzz.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 export TMPDIR=$scratch RAYON_NUM_THREADS=1
+# Addresses that differ from run to run would show in the coverage.
+fixed=()
+if setarch -R true 2>/dev/null; then fixed=(setarch -R); fi
 
 status=0
 for target in $targets; do
@@ -25,7 +28,7 @@ for target in $targets; do
   found=$scratch/$target.found
   mkdir -p "$found" "fuzz/artifacts/$target"
   # New inputs go to the first folder; the seeds stay as they are.
-  if "target/release/$target" -seed="$seed" -runs="$runs" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -reload=0 \
+  if "${fixed[@]}" "target/release/$target" -seed="$seed" -runs="$runs" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -reload=0 \
     -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then
     reached=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$log" | tail -n 1)
     printf 'fuzz: %-23s %8d executions  %s  %s\n' "$target" \

@@ -10,6 +10,7 @@ mod sentencepiece_common;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::checkpoint::Checkpoint;
 use emotion_llama_core::convert::{synthesize, Quantization, SynthOptions, SynthShape};
 use emotion_llama_core::encoders::{eva::EvaViT, hubert::Hubert, mae::Mae, videomae::VideoMae};
@@ -68,6 +69,7 @@ fn seeds() -> Vec<Seed> {
         seed("gguf_llama", "byte_level", llama(true)),
     ];
     seeds.push(seed("adapter", "published", adapter(&PUBLISHED)));
+    seeds.extend(server_answers());
     for (name, manifest) in manifests() {
         seeds.push(seed("pack_manifest", name, manifest));
     }
@@ -310,6 +312,30 @@ fn checkpoints() -> Vec<Seed> {
     ]
 }
 
+/// What servers answer; the first byte tells the target which of them it is.
+fn server_answers() -> Vec<Seed> {
+    let analysis = serde_json::to_string(&Analysis::default()).expect("JSON");
+    let events = format!(
+        "event: stage\ndata: {{\"stage\":\"decode\"}}\n\ndata: {{\"type\":\"text\",\"text\":\"a\"}}\n\n: x\r\nevent: result\ndata: {{\"analysis\":{analysis}}}\n\n"
+    );
+    let gradio = r#"{"version":"4.44.1","dependencies":[{"api_name":"predict","inputs":[0,1]}]}"#;
+    let raw =
+        "HTTP/1.1 200 OK\r\nx-api-version: 1.0\r\ntransfer-encoding: chunked\r\n\r\nb\r\n{\"data\":[]}\r\n0\r\n\r\n";
+    let models = r#"{"data":[{"id":"a","version":"1","labels":["b","c"],"tasks":["emotion"],"devices":["cpu"]}]}"#;
+    let error = r#"{"error":"unknown task","code":"invalid_argument","details":{"field":"task"}}"#;
+    [
+        ("models", 0, models),
+        ("analysis", 1, analysis.as_str()),
+        ("events", 2, events.as_str()),
+        ("error", 3, error),
+        ("gradio_config", 4, gradio),
+        ("gradio_answer", 5, r#"{"data":["The person is angry."]}"#),
+        ("http", 6, raw),
+    ]
+    .map(|(name, kind, body)| seed("server_answers", name, [&[kind][..], body.as_bytes()].concat()))
+    .into()
+}
+
 fn arrays() -> Vec<Seed> {
     let array = |header: &str, version: u8, values: &[u8]| {
         let length = (header.len() as u32).to_le_bytes();
@@ -427,7 +453,7 @@ fn accept(seed: &Seed) {
             decode(&Source::from(bytes), &Sampling::default(), &Limits::default(), &CancelToken::new()).map(drop)
         }
         // What these hold is one part of several, which the targets put together.
-        "torch_pickle" | "checkpoint_index" | "speech" | "evaluation_lists" => Ok(()),
+        "torch_pickle" | "checkpoint_index" | "speech" | "evaluation_lists" | "server_answers" => Ok(()),
         other => panic!("no way to open a seed of {other}"),
     };
     done.unwrap_or_else(|error| panic!("{}/{}: {error}", seed.target, seed.name));
