@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Reflection;
+using System.Runtime.CompilerServices;
+
+[assembly: AssemblyTitle("EmotionLlama")]
+[assembly: AssemblyProduct("emotion-llama")]
+[assembly: AssemblyDescription("What a person in a clip feels, and what shows it")]
+[assembly: AssemblyCopyright("Apache-2.0")]
+[assembly: InternalsVisibleTo("EmotionLlama.Tests")]

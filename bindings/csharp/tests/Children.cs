@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+using System;
+using System.Diagnostics;
+using System.Reflection;
+using System.Threading;
+using System.Threading.Tasks;
+
+namespace EmotionLlama.Tests
+{
+    /// <summary>Processes that end in the middle of a call.</summary>
+    internal static class Children
+    {
+        internal static Process Start(string kind)
+        {
+            // The first argument of the runtime (mono, dotnet) is what was run.
+            string runtime = Process.GetCurrentProcess().MainModule.FileName;
+            string before = Environment.GetEnvironmentVariable("EMOTION_LLAMA_TEST_HOST") ?? "";
+            string program = Assembly.GetExecutingAssembly().Location;
+            return Process.Start(new ProcessStartInfo(runtime, before + " \"" + program + "\" child " + kind)
+            {
+                UseShellExecute = false, RedirectStandardOutput = true,
+            });
+        }
+
+        internal static int Run(string kind)
+        {
+            EmotionLLaMA engine = new EmotionLLaMA(pack: Places.Pack);
+            if (kind == "stream")
+            {
+                Log.Set(message => { }, LogLevel.Trace);
+                EventStream stream = engine.AnalyzeStream(Places.Clip, "reason");
+                stream.Next();
+                Task<Analysis> rest = stream.ForEachAsync(next => { });
+                Running(rest);
+                Environment.Exit(9);
+            }
+            Task<Analysis>[] tasks = { engine.AnalyzeAsync(Places.Clip, "reason"), engine.AnalyzeAsync(Places.Clip, "reason") };
+            Thread.Sleep(100);
+            Running(tasks[0]);
+            if (kind == "exit") Environment.Exit(8);
+            return 7;
+        }
+
+        private static void Running(Task task)
+        {
+            Console.WriteLine(task.IsCompleted ? "over" : "running");
+        }
+    }
+}
