@@ -373,7 +373,7 @@ public final class EmotionLLaMA implements AutoCloseable {
             if (!source.contains("://")) {
                 List<Path> directories = new ArrayList<>(search);
                 if (isName(source)) {
-                    NativeFiles.pack(source).map(Path::getParent).ifPresent(directories::add);
+                    NativeFiles.pack(source).ifPresent(pack -> options.addProperty("source", pack.toString()));
                     directories.addAll(Packs.beside(ffi.file()));
                 }
                 JsonArray array = new JsonArray();

@@ -19,6 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /**
  * The C ABI. No other class knows JNA, and none above sees more of the native side than addresses: where Java's own foreign function
@@ -197,7 +198,9 @@ final class Ffi {
         } catch (LinkageError error) {
             String where = found.map(path -> path + " cannot be loaded").orElse(
                     "the jar has no library for " + NativeFiles.platform() + ", EMOTION_LLAMA_LIBRARY is not set, and the system has none");
-            throw new EmotionLLaMAException(ErrorCode.NOT_FOUND, where + ": " + error.getMessage(), error);
+            // The further lines are where JNA looked in the jars for it.
+            String why = String.valueOf(error.getMessage()).lines().limit(2).collect(Collectors.joining(" "));
+            throw new EmotionLLaMAException(ErrorCode.NOT_FOUND, where + ": " + why, error);
         }
         int version;
         try {
