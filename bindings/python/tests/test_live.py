@@ -95,7 +95,7 @@ class Pictures(unittest.TestCase):
         answers = []
         for crop in (whole[2:30, 4:44], np.ascontiguousarray(whole[2:30, 4:44]), whole[2:30, 4:44].tobytes()):
             with el.LiveBuffer() as buffer:
-                options = {"width": 40, "height": 28} if isinstance(crop, bytes) else {}
+                options: dict[str, Any] = {"width": 40, "height": 28} if isinstance(crop, bytes) else {}
                 buffer.push_frame(crop, time_s=0.0, **options)
                 answers.append(mini().analyze(live=buffer, transcript="none").probabilities)
         self.assertEqual(answers[0], answers[1])

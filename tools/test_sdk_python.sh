@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs the wheels of dist/python with pip in an empty directory, without a network, and runs the tests, the conformance cases and the
+# examples there: test_sdk_python.sh [WHEELS]
+# RUNS is how many rounds the memory test takes: 500 with a small pack, which target/release/emotion-llama makes, else 50. PYTHON is the
+# interpreter.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python3}
+if ! "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+    echo "SKIPPED test-sdk-python: there is no Python 3.9 or later with venv on this machine"
+    exit 0
+fi
+wheels=$(cd "${1:-$root/dist/python}" && pwd)
+clips=$(cd "${EMOTION_LLAMA_CLIPS:-$root/build/clips}" && pwd)
+cli=$root/target/release/emotion-llama
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+# The caller's environment is left behind: no compiler's paths, no library of the working tree.
+bin=$("$python" -c 'import os, sys; print(os.path.dirname(os.path.realpath(sys.executable)))')
+run() { env -i HOME="$scratch" PATH="$scratch/venv/bin:$bin:/usr/bin:/bin" LANG=C.UTF-8 "$@"; }
+"$python" -m venv venv
+run venv/bin/python -m pip install --quiet --no-index --find-links "$wheels" emotion-llama emotion-llama-model-mini
+run venv/bin/python -m pip list --format=freeze
+
+cp -r "$root/bindings/python/tests" tests
+common=(EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips")
+pack=$(run venv/bin/python -c 'import emotion_llama_model_mini as model; print(model.path())')
+common+=(EMOTION_LLAMA_PACK="$pack")
+runs=50
+if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception none --out small >/dev/null; then
+    common+=(EMOTION_LLAMA_SMALL_PACK="$scratch/small")
+    runs=500
+fi
+
+(cd tests && run "${common[@]}" ../venv/bin/python -W error -m unittest discover -p 'test_*.py')
+(cd tests && run "${common[@]}" ../venv/bin/python memory.py "${RUNS:-$runs}")
+(cd tests && run "${common[@]}" ../venv/bin/python conformance.py)
+
+run venv/bin/python "$root/examples/python/analyze.py" "$clips/1001_DFA_ANG_XX.flv"
+mkdir folder
+ln -s "$clips"/1001_DFA_{ANG,HAP,NEU,SAD}_XX.flv folder/
+run venv/bin/python "$root/examples/python/folder.py" folder
+
+# The types, where mypy is on the machine.
+mypy=${MYPY:-$(command -v mypy || true)}
+if [ -n "$mypy" ]; then
+    (cd "$root/bindings/python" && "$mypy" --strict --cache-dir "$scratch/mypy" src tests/*.py ../../examples/python/*.py)
+else
+    echo "SKIPPED mypy --strict: mypy is not on this machine"
+fi
+# What a wheel may take from the system, where auditwheel is on the machine.
+if command -v auditwheel >/dev/null; then
+    auditwheel show "$wheels"/emotion_llama-*.whl
+else
+    echo "SKIPPED auditwheel: it is not on this machine"
+fi
