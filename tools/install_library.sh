@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs libemotionllama: install_library.sh BUILT PREFIX
+# Installs libemotionllama: install_library.sh BUILT PREFIX [FFMPEG]
 # BUILT is the directory in which cargo put the library. Everything under PREFIX refers to its own place, so PREFIX can be moved.
-set -eu
-if [ $# -ne 2 ]; then
-    echo "usage: $0 BUILT PREFIX" >&2
+# With FFMPEG (a directory of tools/build_ffmpeg.sh) its libraries are put beside ours; otherwise the machine's are used.
+set -euo pipefail
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+    echo "usage: $0 BUILT PREFIX [FFMPEG]" >&2
     exit 2
 fi
 built=$1
@@ -11,18 +12,24 @@ prefix=$2
 root=$(cd "$(dirname "$0")/.." && pwd)
 abi=$(sed -n 's/^#define EMOTION_LLAMA_ABI_VERSION \([0-9]*\)$/\1/p' "$root/include/emotion_llama.h")
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
-if [ ! -f "$built/libemotionllama.so" ]; then
-    echo "$built/libemotionllama.so is not there; run: cargo build --release --workspace" >&2
-    exit 1
-fi
+linked=$(mktemp -d)
+trap 'rm -rf "$linked"' EXIT
+bash "$root/tools/link_library.sh" "$built" "$linked/libemotionllama.so" "${@:3}"
 
 mkdir -p "$prefix/lib/pkgconfig" "$prefix/lib/cmake/EmotionLlama" "$prefix/include" "$prefix/share/doc/emotion-llama"
 # Under another name first: a program that runs keeps the file that it has mapped.
-strip --strip-debug -o "$prefix/lib/.libemotionllama.new" "$built/libemotionllama.so"
-chmod 755 "$prefix/lib/.libemotionllama.new"
-mv -f "$prefix/lib/.libemotionllama.new" "$prefix/lib/libemotionllama.so.$version"
+put() {
+    install -m 755 "$1" "$prefix/lib/.libemotionllama.new"
+    mv -f "$prefix/lib/.libemotionllama.new" "$prefix/lib/$2"
+}
+put "$linked/libemotionllama.so" "libemotionllama.so.$version"
 ln -sf "libemotionllama.so.$version" "$prefix/lib/libemotionllama.so.$abi"
 ln -sf "libemotionllama.so.$abi" "$prefix/lib/libemotionllama.so"
+if [ $# -eq 3 ]; then
+    for library in "$3"/lib/lib*.so.*; do
+        put "$library" "$(basename "$library")"
+    done
+fi
 cp -f "$root/include/emotion_llama.h" "$root/bindings/cpp/emotion_llama.hpp" "$prefix/include/"
 cp -f "$root/LICENSE" "$root/THIRD_PARTY.md" "$prefix/share/doc/emotion-llama/"
 

@@ -2,32 +2,10 @@
 
 mod library;
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use library::{clip, pack_dir, root, shared_library};
-
-fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{command:?}: {out}{err}");
-    out.into_owned()
-}
-
-/// Whether `program` is on this machine; says so where it is not.
-fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        eprintln!("SKIPPED: there is no {program} on this machine");
-    }
-    found
-}
-
-fn analyses(program: &Path, libraries: &Path) {
-    let mut command = Command::new(program);
-    command.arg(pack_dir()).arg(clip()).env("LD_LIBRARY_PATH", libraries);
-    assert!(run(&mut command).contains(r#""emotion":"angry""#));
-}
+use library::consumer::{has, is_the_abi, run, wants_the_node, Place};
+use library::{root, static_library};
 
 #[test]
 fn an_installed_library_is_found_and_works_where_it_was_moved_to() {
@@ -35,32 +13,25 @@ fn an_installed_library_is_found_and_works_where_it_was_moved_to() {
     let (first, prefix) = (dir.path().join("first"), dir.path().join("moved here"));
     let script = root().join("tools/install_library.sh");
     for _ in 0..2 {
-        run(Command::new("bash").arg(&script).arg(shared_library().parent().unwrap()).arg(&first));
+        run(Command::new("bash").arg(&script).arg(static_library().parent().unwrap()).arg(&first));
     }
     std::fs::rename(&first, &prefix).unwrap();
     let lib = prefix.join("lib");
-    let needed = run(Command::new("objdump").arg("-p").arg(lib.join("libemotionllama.so")));
-    assert!(needed.lines().any(|line| line.split_whitespace().eq(["SONAME", "libemotionllama.so.1"])), "{needed}");
+    is_the_abi(&lib.join("libemotionllama.so"));
 
+    let (here, examples) = (Place::default(), root().join("examples"));
     if has("pkg-config") {
-        let program = dir.path().join("analyze");
-        let command = format!(
-            "cc '{}' -o '{}' $(pkg-config --cflags --libs emotionllama)",
-            root().join("examples/c/analyze.c").display(),
-            program.display()
-        );
-        // A path with a space comes escaped from pkg-config, so the shell reads it once more.
-        let command = format!("eval \"{}\"", command.replace('"', "\\\""));
-        run(Command::new("sh").arg("-c").arg(command).env("PKG_CONFIG_PATH", lib.join("pkgconfig")));
-        analyses(&program, &lib);
+        let programs = here.examples_by_pkg_config(&examples, &prefix, &dir.path().join("plain"), "");
+        for program in programs {
+            wants_the_node(&program);
+            here.analyses(&program, Some(&lib));
+        }
     }
     if has("cmake") {
-        let build = dir.path().join("examples");
-        let mut configure = Command::new("cmake");
-        configure.arg("-S").arg(root().join("examples")).arg("-B").arg(&build);
-        run(configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())));
-        run(Command::new("cmake").arg("--build").arg(&build));
-        analyses(&build.join("stream"), &lib);
+        for program in here.examples_by_cmake(&examples, &prefix, &dir.path().join("cmake")) {
+            wants_the_node(&program);
+            here.analyses(&program, None);
+        }
     }
 }
 
@@ -72,4 +43,21 @@ fn nothing_is_installed_from_where_nothing_was_built() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cargo build"), "{output:?}");
     assert!(!dir.path().join("prefix").exists());
+}
+
+/// The check that guards the tarball's baseline says no to a library that needs more.
+#[test]
+fn a_library_above_the_glibc_baseline_is_refused() {
+    let check = |baseline: &str| {
+        let mut command = Command::new("bash");
+        command.arg(root().join("tools/check_glibc.sh")).arg(baseline).arg(library::shared_library());
+        command.output().unwrap()
+    };
+    // What cargo linked wants this machine's C library, which has at least the 2.2.5 that x86-64 began with.
+    let refused = check("2.2");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("and the baseline is 2.2:"), "{refused:?}");
+    let accepted = check("99.0");
+    assert!(accepted.status.success(), "{accepted:?}");
+    assert!(String::from_utf8_lossy(&accepted.stdout).starts_with("no symbol above GLIBC_2."), "{accepted:?}");
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test program uses another part")]
 
+pub mod consumer;
 pub mod programs;
 pub mod small;
 
@@ -20,6 +21,11 @@ pub fn include_dir() -> PathBuf {
 /// The shared library that cargo built for this test.
 pub fn shared_library() -> PathBuf {
     library_beside("libemotionllama.so")
+}
+
+/// The static library that cargo built for this test.
+pub fn static_library() -> PathBuf {
+    library_beside("libemotionllama.a")
 }
 
 /// The library `name` that cargo built.
