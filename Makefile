@@ -3,6 +3,7 @@
 # make pack    the built-in model, in build/packs
 # make bench   how long it takes on this machine
 # make install PREFIX=…   libemotionllama with header, pkg-config and CMake files
+# make dist    the same as a tarball that works anywhere, in build/dist
 # make fuzz RUNS=1000000   mutated inputs to every reader, see docs/fuzzing.md
 # make lint    rustfmt and clippy
 
@@ -12,7 +13,7 @@ CLI    := target/release/emotion-llama
 CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
 PREFIX ?= /usr/local
 
-.PHONY: all setup pack clips build demo test fuzz lint bench install
+.PHONY: all setup pack clips build demo test fuzz lint bench install dist
 all: build
 
 setup:
@@ -30,7 +31,7 @@ build: setup
 demo: build pack clips
 	@$(CLI) analyze $(CLIP) --task reason
 
-test: lint pack clips
+test: lint pack clips dist
 	cargo test --release --workspace
 	bash tools/fuzz.sh
 	$(PYTHON) -m unittest discover -s tools/tests -t tools
@@ -49,3 +50,7 @@ bench: build pack clips
 
 install: build
 	@bash tools/install_library.sh target/release $(PREFIX)
+
+dist: build
+	@bash tools/setup.sh dist
+	@bash tools/dist.sh target/release

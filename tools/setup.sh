@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what the build needs is there. Installs system packages where that is possible without asking for a
 # password; otherwise says in one line what to install. A second run finds everything and does nothing.
+# setup.sh dist: also what `make dist` needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +30,12 @@ need ffmpeg || missing+=(ffmpeg)
 need valgrind || missing+=(valgrind)
 need python3 || missing+=(python3)
 has_venv || missing+=(python3-venv)
+if [ "${1:-}" = dist ]; then
+  need nasm || missing+=(nasm)
+  need make || missing+=(make)
+  need dpkg-source || missing+=(dpkg-dev)
+  need objdump || missing+=(binutils)
+fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
   by_hand="install these packages and run again: ${missing[*]} (names as in Debian and Ubuntu)"
@@ -51,10 +58,14 @@ fi
 need cargo || stop "Rust is missing: install it with rustup, then run again"
 need npm || stop "npm is missing: install Node.js 18 or newer, then run again"
 
-if ! cmp -s tools/requirements.txt build/venv/requirements.txt; then
-  say "python packages for the pack builder"
-  python3 -m venv build/venv
-  build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt ||
-    stop "pip could not install tools/requirements.txt; check the network and run again"
-  cp tools/requirements.txt build/venv/requirements.txt
-fi
+# Python packages: python_packages REQUIREMENTS, a file in tools.
+python_packages() {
+  cmp -s "tools/$1" "build/venv/$1" && return
+  say "python packages of tools/$1"
+  [ -x build/venv/bin/python ] || python3 -m venv build/venv
+  build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r "tools/$1" ||
+    stop "pip could not install tools/$1; check the network and run again"
+  cp "tools/$1" "build/venv/$1"
+}
+python_packages requirements.txt
+[ "${1:-}" != dist ] || python_packages dist_requirements.txt

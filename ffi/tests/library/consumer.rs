@@ -102,7 +102,7 @@ pub fn has(program: &str) -> bool {
 
 /// Says that something was not tested. The macros' output would be kept back, because the test passes.
 pub fn skipped(why: &str) {
-    writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
+    std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
 }
 
 /// Every example's source: each is built and run by name, so that none is forgotten.
