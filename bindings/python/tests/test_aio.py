@@ -109,5 +109,17 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             await el.AsyncEmotionLLaMA("/no/such/pack")
 
 
+class OutsideOfALoop(unittest.TestCase):
+    def test_a_client_made_before_the_loop_serves_one_loop_after_the_other(self) -> None:
+        client = el.AsyncEmotionLLaMA(SMALL_PACK)
+
+        async def ask() -> str:
+            calls = (client.analyze(data=tone(), transcript="none") for _ in range(3))
+            return {answer.emotion for answer in await asyncio.gather(*calls)}.pop()
+
+        self.assertEqual(asyncio.run(ask()), asyncio.run(ask()))
+        asyncio.run(client.close())
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -60,7 +60,8 @@ class AsyncEmotionLLaMA:
         self._cancel = cancel
         self._engine: _library.Handle | None = None
         self._closed = False
-        self._opening = asyncio.Lock()
+        # Made in the loop: before Python 3.10 a lock belongs to the loop that it was made in.
+        self._opening: asyncio.Lock | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncEmotionLLaMA]:
         return self._opened_self().__await__()
@@ -70,12 +71,20 @@ class AsyncEmotionLLaMA:
         return self
 
     async def _opened(self) -> _library.Handle:
+        if self._closed:
+            raise InvalidArgumentError("this client is closed")
+        if self._engine is not None:
+            return self._engine
+        if self._opening is None:
+            self._opening = asyncio.Lock()
         async with self._opening:
-            if self._closed:
-                raise InvalidArgumentError("this client is closed")
             if self._engine is None:
                 token = token_of_call(self._cancel)
-                self._engine = await awaited(_open.opener(self._json, self._progress, token), token)
+                engine = await awaited(_open.opener(self._json, self._progress, token), token)
+                if self._closed:
+                    engine.close()
+                    raise InvalidArgumentError("this client was closed while it was loading")
+                self._engine = engine
             return self._engine
 
     async def info(self) -> EngineInfo:
