@@ -35,6 +35,13 @@ if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception 
 fi
 
 (cd tests && run "${common[@]}" ../venv/bin/python -W error -m unittest discover -p 'test_*.py')
+# NumPy is optional: what needs it is run where the project's own environment has it.
+if "$root/build/venv/bin/python" -c 'import numpy' 2>/dev/null; then
+    site=$(run venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    (cd tests && run "${common[@]}" PYTHONPATH="$site" "$root/build/venv/bin/python" -W error -m unittest test_live)
+else
+    echo "SKIPPED the tests with NumPy: it is not in build/venv"
+fi
 (cd tests && run "${common[@]}" ../venv/bin/python memory.py "${RUNS:-$runs}")
 (cd tests && run "${common[@]}" ../venv/bin/python conformance.py)
 
