@@ -113,6 +113,7 @@ namespace EmotionLlama
             AnalyzeRequest request, CancellationToken cancellationToken = default(CancellationToken))
         {
             if (request == null) throw new ArgumentNullException("request");
+            EmotionLlamaCanceledException.ThrowIf(cancellationToken);
             ArraySegment<byte>? streamed = await request.ReadStreamAsync(cancellationToken).ConfigureAwait(false);
             return await Background.Run(() => Analyze(request, streamed, cancellationToken)).ConfigureAwait(false);
         }
@@ -166,6 +167,7 @@ namespace EmotionLlama
             AnalyzeRequest request, CancellationToken cancellationToken = default(CancellationToken))
         {
             if (request == null) throw new ArgumentNullException("request");
+            EmotionLlamaCanceledException.ThrowIf(cancellationToken);
             ArraySegment<byte>? streamed = await request.ReadStreamAsync(cancellationToken).ConfigureAwait(false);
             return await Background.Run(() => StartSession(request, streamed, cancellationToken)).ConfigureAwait(false);
         }
@@ -193,7 +195,7 @@ namespace EmotionLlama
         /// <summary>Begins a stream that can be cancelled whether or not the caller's token can: disposing it does.</summary>
         internal static EventStream Streamed(CancellationToken token, StreamCall call)
         {
-            token.ThrowIfCancellationRequested();
+            EmotionLlamaCanceledException.ThrowIf(token);
             CancelHandle cancel = CancelHandle.Make();
             try
             {

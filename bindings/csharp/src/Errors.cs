@@ -66,6 +66,11 @@ namespace EmotionLlama
         {
         }
 
+        internal static void ThrowIf(CancellationToken token)
+        {
+            if (token.IsCancellationRequested) throw new EmotionLlamaCanceledException("the call was cancelled before it began", token);
+        }
+
         /// <summary>Always <see cref="ErrorCode.Cancelled"/>.</summary>
         public ErrorCode Code
         {

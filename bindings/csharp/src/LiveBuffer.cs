@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 using System;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using EmotionLlama.Json;
 using EmotionLlama.Native;
 
@@ -210,19 +211,28 @@ namespace EmotionLlama
         public unsafe void PushFrame(
             PixelFormat format, int width, int height, ReadOnlySpan<byte> pixels, double timeSeconds, int stride = 0)
         {
-            fixed (byte* start = pixels) PushFrame(format, width, height, (IntPtr)start, pixels.Length, timeSeconds, stride);
+            fixed (byte* start = &MemoryMarshal.GetReference(pixels))
+            {
+                PushFrame(format, width, height, (IntPtr)start, pixels.Length, timeSeconds, stride);
+            }
         }
 
         /// <summary>As with an array.</summary>
         public unsafe void PushSamples(ReadOnlySpan<short> samples, int rate, int channels, double timeSeconds)
         {
-            fixed (short* start = samples) PushSamples(SampleFormat.I16, (IntPtr)start, samples.Length, rate, channels, timeSeconds);
+            fixed (short* start = &MemoryMarshal.GetReference(samples))
+            {
+                PushSamples(SampleFormat.I16, (IntPtr)start, samples.Length, rate, channels, timeSeconds);
+            }
         }
 
         /// <summary>As with an array.</summary>
         public unsafe void PushSamples(ReadOnlySpan<float> samples, int rate, int channels, double timeSeconds)
         {
-            fixed (float* start = samples) PushSamples(SampleFormat.F32, (IntPtr)start, samples.Length, rate, channels, timeSeconds);
+            fixed (float* start = &MemoryMarshal.GetReference(samples))
+            {
+                PushSamples(SampleFormat.F32, (IntPtr)start, samples.Length, rate, channels, timeSeconds);
+            }
         }
 #endif
 

@@ -108,11 +108,11 @@ namespace EmotionLlama.Tests
         public static void CancelledBeforeNothingBegins()
         {
             CancellationToken cancelled = new CancellationToken(true);
-            Check.Equal(cancelled, Check.Throws<OperationCanceledException>(() => Places.Engine.Analyze(Places.Quick(), cancelled)).CancellationToken);
-            Check.Throws<OperationCanceledException>(() => Places.Engine.AnalyzeStream(Places.Quick(), cancelled));
+            Check.Equal(cancelled, Check.Throws<EmotionLlamaCanceledException>(() => Places.Engine.Analyze(Places.Quick(), cancelled)).CancellationToken);
+            Check.Throws<EmotionLlamaCanceledException>(() => Places.Engine.AnalyzeStream(Places.Quick(), cancelled));
             Check.Throws<OperationCanceledException>(() => Places.Engine.StartSession(Places.Quick(), cancelled));
             Task<Analysis> task = Places.Engine.AnalyzeAsync(Places.Quick(), cancelled);
-            Check.Throws<OperationCanceledException>(() => Check.Wait(task));
+            Check.Throws<EmotionLlamaCanceledException>(() => Check.Wait(task));
             Check.That(task.IsCanceled, "the task is cancelled");
         }
 

@@ -108,6 +108,23 @@ namespace EmotionLlama.Tests
             }
         }
 
+#if NETSTANDARD2_1_OR_GREATER
+        public static void SpansAreTaken()
+        {
+            using (LiveBuffer live = new LiveBuffer())
+            {
+                live.PushFrame(PixelFormat.Gray, Width, Height, new ReadOnlySpan<byte>(new byte[Width * Height + 9], 9, Width * Height), 0);
+                live.PushSamples(new ReadOnlySpan<short>(new short[1600]), 16000, 1, 0);
+                live.PushSamples(new ReadOnlySpan<float>(new float[1600]), 16000, 1, 0.1);
+                Check.Equal(1L, live.Info.Frames);
+                Check.Near(0.2, live.Info.DurationSeconds, 0.01);
+                Check.Fails(
+                    ErrorCode.InvalidArgument, "invalid_argument",
+                    () => live.PushFrame(PixelFormat.Gray, Width, Height, ReadOnlySpan<byte>.Empty, 0.5));
+            }
+        }
+#endif
+
         public static void ADisposedBufferSaysSo()
         {
             LiveBuffer live = new LiveBuffer();

@@ -11,11 +11,13 @@ namespace EmotionLlama.Tests
     {
         internal static int Run(int count)
         {
-            // Sound alone is read soonest: what is measured here is the binding, not the model.
+            // A small model and a short clip: what is measured here is the binding.
+            string pack = Environment.GetEnvironmentVariable("EMOTION_LLAMA_SMALL_PACK");
             byte[] clip = File.ReadAllBytes(Places.Clip);
             Stopwatch clock = Stopwatch.StartNew();
             long first = 0;
-            using (EmotionLLaMA engine = new EmotionLLaMA(pack: Places.Pack))
+            long last = 0;
+            using (EmotionLLaMA engine = new EmotionLLaMA(pack: string.IsNullOrEmpty(pack) ? Places.Pack : pack))
             using (CancellationTokenSource source = new CancellationTokenSource())
             {
                 for (int i = 0; i < count; i++)
@@ -28,9 +30,10 @@ namespace EmotionLlama.Tests
                     else foreach (AnalysisEvent next in engine.AnalyzeStream(request, source.Token)) GC.KeepAlive(next);
                     if (i == Math.Min(10, count - 1)) first = Resident();
                 }
+                last = Resident();
             }
             Console.WriteLine(
-                "{0} analyses in {1:0} s: {2} KiB resident after the first, {3} KiB after the last", count, clock.Elapsed.TotalSeconds, first, Resident());
+                "{0} analyses in {1:0} s: {2} KiB resident after the eleventh, {3} KiB after the last", count, clock.Elapsed.TotalSeconds, first, last);
             return 0;
         }
 

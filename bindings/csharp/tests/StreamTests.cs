@@ -68,6 +68,22 @@ namespace EmotionLlama.Tests
             IsWhole(Check.Wait(Collect(Places.Engine.AnalyzeStream(Reason()))));
         }
 
+#if NETSTANDARD2_1_OR_GREATER
+        private static async Task<List<AnalysisEvent>> CollectByInterface(IAsyncEnumerable<AnalysisEvent> stream)
+        {
+            List<AnalysisEvent> events = new List<AnalysisEvent>();
+            IAsyncEnumerator<AnalysisEvent> each = stream.GetAsyncEnumerator();
+            while (await each.MoveNextAsync()) events.Add(each.Current);
+            await each.DisposeAsync();
+            return events;
+        }
+
+        public static void AStreamIsAnIAsyncEnumerable()
+        {
+            IsWhole(Check.Wait(CollectByInterface(Places.Engine.AnalyzeStream(Reason()))));
+        }
+#endif
+
         public static void EventsComeToAHandler()
         {
             List<AnalysisEvent> events = new List<AnalysisEvent>();

@@ -11,10 +11,10 @@ namespace EmotionLlama.Native
         private readonly NativeHandle.Borrowed borrowed;
         private CancellationTokenRegistration registration;
 
-        /// <summary>Throws OperationCanceledException when the token was cancelled before.</summary>
+        /// <summary>Throws EmotionLlamaCanceledException when the token was cancelled before.</summary>
         internal CancelScope(CancellationToken token)
         {
-            token.ThrowIfCancellationRequested();
+            EmotionLlamaCanceledException.ThrowIf(token);
             handle = CancelHandle.Make();
             borrowed = handle.Borrow();
             RunningCalls.Add(this, handle);
