@@ -1,0 +1,3 @@
+export * from './index.js';
+import sdk = require('./index.js');
+export default sdk;
