@@ -26,6 +26,7 @@ fn compiled(dir: &Path, source: &Path) -> PathBuf {
     };
     let output = Command::new(compiler)
         .args([standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-g"])
+        .args(source.ends_with("results.cpp").then_some("-fno-exceptions"))
         .arg("-I")
         .arg(include_dir())
         .arg("-I")
@@ -90,6 +91,14 @@ fn the_kiosk_says_what_it_sees() {
     let output = kiosk.wait_with_output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && out.contains(" s: happy\n") && out.ends_with("last seen: happy\n"), "{out}");
+}
+
+#[test]
+fn the_cpp_header_works_without_exceptions() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = compiled(dir.path(), &root().join("ffi/tests/cpp/results.cpp"));
+    let output = Command::new(program).arg(pack_dir()).arg(clip()).env("LD_LIBRARY_PATH", dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// The same program, with an address in place of a pack.
