@@ -40,7 +40,7 @@ run "${places[@]}" mono tests/EmotionLlama.Tests.exe conformance
 
 runs=50
 small=
-if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception none --out small >/dev/null; then
+if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception none --out small >/dev/null 2>&1; then
     runs=500
     small=$scratch/small
 fi

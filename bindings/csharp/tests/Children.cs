@@ -12,14 +12,20 @@ namespace EmotionLlama.Tests
     {
         internal static Process Start(string kind)
         {
+            return Start(Assembly.GetExecutingAssembly().Location, "child " + kind, start => { });
+        }
+
+        internal static Process Start(string program, string arguments, Action<ProcessStartInfo> change)
+        {
             // The first argument of the runtime (mono, dotnet) is what was run.
             string runtime = Process.GetCurrentProcess().MainModule.FileName;
             string before = Environment.GetEnvironmentVariable("EMOTION_LLAMA_TEST_HOST") ?? "";
-            string program = Assembly.GetExecutingAssembly().Location;
-            return Process.Start(new ProcessStartInfo(runtime, before + " \"" + program + "\" child " + kind)
+            ProcessStartInfo start = new ProcessStartInfo(runtime, before + " \"" + program + "\" " + arguments)
             {
                 UseShellExecute = false, RedirectStandardOutput = true,
-            });
+            };
+            change(start);
+            return Process.Start(start);
         }
 
         internal static int Run(string kind)

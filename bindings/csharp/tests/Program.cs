@@ -11,13 +11,14 @@ namespace EmotionLlama.Tests
     /// tests conformance      runs the cases of conformance/cases
     /// tests memory N         runs N analyses and prints what the process holds
     /// tests child KIND       what a test runs in a process of its own
+    /// tests load             the same: loads the library and says how that went
     /// </summary>
     internal static class Program
     {
         private static readonly Type[] Suites =
         {
             typeof(AbiTests), typeof(JsonTests), typeof(ErrorTests), typeof(EngineTests), typeof(StreamTests), typeof(SessionTests),
-            typeof(LiveTests), typeof(LogTests), typeof(LifeTests),
+            typeof(LiveTests), typeof(LogTests), typeof(LifeTests), typeof(LoaderTests),
         };
 
         private static int Main(string[] arguments)
@@ -26,6 +27,7 @@ namespace EmotionLlama.Tests
             if (command == "conformance") return Conformance.Run();
             if (command == "memory") return Memory.Run(int.Parse(arguments[1]));
             if (command == "child") return Children.Run(arguments[1]);
+            if (command == "load") return LoaderTests.Load();
             return Tests(command);
         }
 

@@ -180,15 +180,39 @@ namespace EmotionLlama.Native
         private static bool MapOnMono(string file)
         {
             if (Type.GetType("Mono.Runtime", false) == null) return false;
+            IntPtr insert = MonoFunction("mono_dllmap_insert");
+            // Unity's Mono finds plugins by itself.
+            if (insert == IntPtr.Zero) return false;
+            MapInsert map = (MapInsert)Marshal.GetDelegateForFunctionPointer(insert, typeof(MapInsert));
+            map(IntPtr.Zero, Utf8.Terminated(NativeMethods.Library), IntPtr.Zero, Utf8.Terminated(file), IntPtr.Zero);
+            return true;
+        }
+
+        /// <summary>A function of the program itself; zero where there is none of that name.</summary>
+        private static IntPtr MonoFunction(string name)
+        {
+            IntPtr everywhere = RuntimeInformation.IsOSPlatform(OSPlatform.OSX) ? (IntPtr)(-2) : IntPtr.Zero;
             try
             {
-                mono_dllmap_insert(IntPtr.Zero, Utf8.Terminated(NativeMethods.Library), IntPtr.Zero, Utf8.Terminated(file), IntPtr.Zero);
-                return true;
+                return LibDl.dlsym(everywhere, Utf8.Terminated(name));
+            }
+            catch (DllNotFoundException)
+            {
             }
             catch (EntryPointNotFoundException)
             {
-                // Unity's Mono, which finds plugins by itself.
-                return false;
+            }
+            try
+            {
+                return LibC.dlsym(everywhere, Utf8.Terminated(name));
+            }
+            catch (DllNotFoundException)
+            {
+                return IntPtr.Zero;
+            }
+            catch (EntryPointNotFoundException)
+            {
+                return IntPtr.Zero;
             }
         }
 
@@ -197,8 +221,21 @@ namespace EmotionLlama.Native
             return new EmotionLlamaException(ErrorCode.NotFound, "not_found", message);
         }
 
-        [DllImport("__Internal", CallingConvention = CallingConvention.Cdecl)]
-        private static extern void mono_dllmap_insert(IntPtr assembly, byte[] library, IntPtr function, byte[] file, IntPtr target);
+        // Not DllImport("__Internal"): IL2CPP would want Mono's function when it links the game.
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate void MapInsert(IntPtr assembly, byte[] library, IntPtr function, byte[] file, IntPtr target);
+
+        private static class LibDl
+        {
+            [DllImport("libdl.so.2", CallingConvention = CallingConvention.Cdecl)]
+            internal static extern IntPtr dlsym(IntPtr handle, byte[] name);
+        }
+
+        private static class LibC
+        {
+            [DllImport("libc", CallingConvention = CallingConvention.Cdecl)]
+            internal static extern IntPtr dlsym(IntPtr handle, byte[] name);
+        }
 
         [DllImport("kernel32", CharSet = CharSet.Unicode, ExactSpelling = true)]
         private static extern IntPtr LoadLibraryW(string file);
