@@ -5,6 +5,8 @@
 # make install PREFIX=…   libemotionllama with header, pkg-config and CMake files
 # make dist    the same as a tarball that works anywhere, in build/dist
 # make fuzz RUNS=1000000   mutated inputs to every reader, see docs/fuzzing.md
+# make sdk-python (-node -go -java -csharp)   the SDK's packages, in dist/; make sdks makes all
+# make test-sdks   installs them in empty directories, runs tests, conformance cases and examples there, and prints a table
 # make lint    rustfmt and clippy
 
 PACK   := build/packs/emotion-llama-mini
@@ -12,8 +14,9 @@ PYTHON := build/venv/bin/python
 CLI    := target/release/emotion-llama
 CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
 PREFIX ?= /usr/local
+SDKS   := python node go java csharp
 
-.PHONY: all setup pack clips build demo test fuzz lint bench install dist
+.PHONY: all setup pack clips build demo test fuzz lint bench install dist sdks test-sdks $(SDKS:%=sdk-%)
 all: build
 
 setup:
@@ -54,3 +57,11 @@ install: build
 dist: build
 	@bash tools/setup.sh dist
 	@bash tools/dist.sh target/release
+
+sdks: $(SDKS:%=sdk-%)
+
+$(SDKS:%=sdk-%): sdk-%: dist pack
+	@bash tools/sdk_$*.sh
+
+test-sdks: sdks clips
+	@$(PYTHON) tools/test_sdks.py $(SDKS)
