@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -20,3 +21,9 @@ export async function startServer() {
   if (!line.startsWith('listening on ')) throw new Error(`the server says ${line}`);
   return { url: line.split(' ').at(-1), close: () => child.stdin.end() };
 }
+
+/** The package's own directory, and its native part. */
+export const packageDirectory = path.dirname(createRequire(import.meta.url).resolve('emotion-llama-sdk/package.json'));
+export const { native } = createRequire(import.meta.url)(path.join(packageDirectory, 'lib/native.js'));
+/** An analysis that is quick. */
+export const quick = { transcript: 'none', maxNewTokens: 8, greedy: true };
