@@ -69,7 +69,6 @@ def metadata(name, summary, readme, requires_python, extras=(), licence="Apache-
         f"Version: {version()}",
         f"Summary: {summary}",
         f"License: {licence}",
-        "Classifier: License :: OSI Approved :: Apache Software License",
         "Classifier: Programming Language :: Python :: 3",
         *(["Classifier: Typing :: Typed"] if extras else []),
         f"Requires-Python: {requires_python}",
@@ -137,7 +136,8 @@ def client_wheel(native, out):
     readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
     summary = "What a person in a clip feels, and what shows it: face, voice and words, read on this machine or by a server"
     extras = [("numpy", "numpy"), ("model", f"emotion-llama-model-mini=={version()}")]
-    wheel.close(metadata("emotion-llama", summary, readme, ">=3.9", extras))
+    licence = "Apache-2.0" if len(found) == 1 else "Apache-2.0 AND LGPL-2.1-or-later"
+    wheel.close(metadata("emotion-llama", summary, readme, ">=3.9", extras, licence))
 
 
 MODEL_MODULE = '''"""The built-in model of emotion-llama. The package `emotion_llama` finds it by itself."""

@@ -2,7 +2,7 @@
 # Installs the wheels of dist/python with pip in an empty directory, without a network, and runs the tests, the conformance cases and the
 # examples there: test_sdk_python.sh [WHEELS]
 # RUNS is how many rounds the memory test takes: 500 with a small pack, which target/release/emotion-llama makes, else 50. PYTHON is the
-# interpreter.
+# interpreter; MYPY and AUDITWHEEL are these programs, where they are not on the PATH.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
@@ -21,7 +21,7 @@ cd "$scratch"
 bin=$("$python" -c 'import os, sys; print(os.path.dirname(os.path.realpath(sys.executable)))')
 run() { env -i HOME="$scratch" PATH="$scratch/venv/bin:$bin:/usr/bin:/bin" LANG=C.UTF-8 "$@"; }
 "$python" -m venv venv
-run venv/bin/python -m pip install --quiet --no-index --find-links "$wheels" emotion-llama emotion-llama-model-mini
+run venv/bin/python -m pip --disable-pip-version-check install --quiet --no-index --find-links "$wheels" emotion-llama emotion-llama-model-mini
 run venv/bin/python -m pip list --format=freeze
 
 cp -r "$root/bindings/python/tests" tests
@@ -58,8 +58,9 @@ else
     echo "SKIPPED mypy --strict: mypy is not on this machine"
 fi
 # What a wheel may take from the system, where auditwheel is on the machine.
-if command -v auditwheel >/dev/null; then
-    auditwheel show "$wheels"/emotion_llama-*.whl
+auditwheel=${AUDITWHEEL:-$(command -v auditwheel || true)}
+if [ -n "$auditwheel" ]; then
+    "$auditwheel" show "$wheels"/emotion_llama-*.whl
 else
     echo "SKIPPED auditwheel: it is not on this machine"
 fi
