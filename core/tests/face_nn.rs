@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use emotion_llama_core::nn::{Net, NetFile, Tensor, Workspace};
-use emotion_llama_core::{ErrorKind, Result};
+use emotion_llama_core::{CancelToken, ErrorKind, Result};
 use proptest::prelude::*;
 use safetensors::tensor::{serialize, TensorView};
 use safetensors::Dtype;
@@ -258,4 +258,17 @@ fn results_do_not_depend_on_threads_or_on_earlier_runs() {
     let first = net.run(x.clone(), &mut ws).expect("a result");
     assert_eq!(first, net.run(x.clone(), &mut ws).expect("a result"));
     assert_eq!(first, net.run(x, &mut Workspace::parallel()).expect("a result"));
+}
+
+/// A run took up to a tenth of a second, and its caller could stop only between runs.
+#[test]
+fn a_cancelled_token_stops_a_run() {
+    let op = json!({"op": "conv2d", "x": ["input"], "y": "y", "w": "w", "stride": [1, 1], "pad": "valid"});
+    let net = one_op(&[("w", vec![3, 3, 2, 4], values(72, 1))], op);
+    let cancel = CancelToken::new();
+    let mut ws = Workspace::new().cancelled_by(&cancel);
+    let x = Tensor::new(vec![1, 8, 8, 2], vec![0.0; 128]).expect("an input");
+    assert!(net.run(x.clone(), &mut ws).is_ok());
+    cancel.cancel();
+    assert_eq!(net.run(x, &mut ws).expect_err("it was stopped").kind, ErrorKind::Cancelled);
 }

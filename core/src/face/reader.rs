@@ -87,7 +87,7 @@ impl FaceReader {
             true => chosen.nets,
             false => {
                 cancel.check()?;
-                let mut ws = Workspace::parallel();
+                let mut ws = Workspace::parallel().cancelled_by(cancel);
                 self.expressions.read(&pictures[chosen.position], &chosen.views, true, &mut ws)?
             }
         };
@@ -104,14 +104,17 @@ impl FaceReader {
         cancel: &CancelToken,
     ) -> Result<(Vec<Vec<Detection>>, bool)> {
         let everywhere = |look: Look| -> Result<Vec<Vec<Detection>>> {
-            let each = pictures.par_iter().map_init(Workspace::new, |ws, picture| {
-                cancel.check()?;
-                self.search.look(&self.file, picture, look, ws)
-            });
+            let each = pictures.par_iter().map_init(
+                || Workspace::new().cancelled_by(cancel),
+                |ws, picture| {
+                    cancel.check()?;
+                    self.search.look(&self.file, picture, look, ws)
+                },
+            );
             each.collect()
         };
         let mut found = everywhere(Look::Whole)?;
-        let mut ws = Workspace::parallel();
+        let mut ws = Workspace::parallel().cancelled_by(cancel);
         let bare_size = still && pictures.first().is_some_and(Search::may_be_bare);
         if bare_size {
             let picture = &pictures[0];
@@ -189,17 +192,20 @@ impl FaceReader {
         let count = track.seen.len();
         let kept = count.min(MOST_FRAMES);
         let chosen: Vec<_> = (0..kept).map(|i| track.seen[i * count / kept]).collect();
-        let each = chosen.into_par_iter().map_init(Workspace::new, |ws, (position, face)| {
-            cancel.check()?;
-            let picture = &pictures[position];
-            let landmarks = landmarks::find(&self.search.landmarks, picture, &face, ws)?;
-            cancel.check()?;
-            let views = views(picture, &landmarks, bare);
-            let nets = self.expressions.read(picture, &views, still, ws)?;
-            let sharpness = picture.cut(&landmarks.aligned(), 96, Outside::Edge).sharpness();
-            let (posterior, geometry) = (fuse(&nets), Geometry::of(&landmarks));
-            Ok(Seen { position, face, views, nets, posterior, geometry, sharpness })
-        });
+        let each = chosen.into_par_iter().map_init(
+            || Workspace::new().cancelled_by(cancel),
+            |ws, (position, face)| {
+                cancel.check()?;
+                let picture = &pictures[position];
+                let landmarks = landmarks::find(&self.search.landmarks, picture, &face, ws)?;
+                cancel.check()?;
+                let views = views(picture, &landmarks, bare);
+                let nets = self.expressions.read(picture, &views, still, ws)?;
+                let sharpness = picture.cut(&landmarks.aligned(), 96, Outside::Edge).sharpness();
+                let (posterior, geometry) = (fuse(&nets), Geometry::of(&landmarks));
+                Ok(Seen { position, face, views, nets, posterior, geometry, sharpness })
+            },
+        );
         each.collect()
     }
 }

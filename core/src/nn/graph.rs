@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::kernels::{self, Filter};
 use super::parameters::{Activation, Padding, MAX_WINDOW};
 use super::tensor::{Tensor, Workspace};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The most operations a net may have.
 const MAX_OPS: usize = 4096;
@@ -96,9 +96,12 @@ impl Net {
     /// Computes the outputs for `input` `[batch, height, width, channels]`.
     ///
     /// # Errors
-    /// `pack_invalid` when the input or the net's own shapes do not fit together.
+    /// `pack_invalid` when the input or the net's own shapes do not fit together; `cancelled`.
     pub fn run(&self, input: Tensor, ws: &mut Workspace) -> Result<Vec<Tensor>> {
-        self.run_checked(input, ws).map_err(|e| e.context(format!("net {}", self.name)))
+        self.run_checked(input, ws).map_err(|e| match e.kind {
+            ErrorKind::Cancelled => e,
+            _ => e.context(format!("net {}", self.name)),
+        })
     }
 
     fn run_checked(&self, input: Tensor, ws: &mut Workspace) -> Result<Vec<Tensor>> {
@@ -110,6 +113,7 @@ impl Net {
         let mut values: Vec<Option<Tensor>> = vec![None; self.values];
         values[0] = Some(input);
         for op in &self.ops {
+            ws.check()?;
             let mut out = op.compute(&mut values, ws)?;
             op.activation.apply(out.data_mut());
             for &done in &op.done {

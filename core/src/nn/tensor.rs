@@ -1,5 +1,6 @@
 //! The tensor that flows through a net, and the store its memory comes from.
 
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 
 /// The most elements one tensor may have; a larger one can only come from a damaged file.
@@ -66,12 +67,13 @@ pub(super) fn elements(shape: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::pack(format!("a tensor of shape {shape:?} is too large")))
 }
 
-/// Memory that one run leaves for the next, and how many threads a run may use.
+/// Memory that one run leaves for the next, how many threads a run may use, and what stops it.
 #[derive(Debug, Default)]
 pub struct Workspace {
     free: Vec<Vec<f32>>,
     /// Split large operations over the threads of the current rayon pool. Off: the run stays on its thread.
     pub parallel: bool,
+    cancel: CancelToken,
 }
 
 impl Workspace {
@@ -82,7 +84,18 @@ impl Workspace {
 
     /// A workspace for runs that use all threads.
     pub fn parallel() -> Self {
-        Self { free: Vec::new(), parallel: true }
+        Self { parallel: true, ..Self::default() }
+    }
+
+    /// The same; `cancel` stops a run after the operation that it is in.
+    #[must_use]
+    pub fn cancelled_by(self, cancel: &CancelToken) -> Self {
+        Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// `cancelled` once the token is.
+    pub(super) fn check(&self) -> Result<()> {
+        self.cancel.check()
     }
 
     /// `count` elements of any value.
