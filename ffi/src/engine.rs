@@ -3,7 +3,8 @@
 use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{channel, RecvTimeoutError};
+use std::time::Duration;
 
 use emotion_llama_core::backend::{Backend, BackendOptions};
 use emotion_llama_core::engine::EngineOptions;
@@ -17,7 +18,7 @@ use crate::cancel::{token, Cancel};
 use crate::media::{Input, Media};
 use crate::status::Status;
 use crate::text::Text;
-use crate::{boundary, pointer};
+use crate::{boundary, injected, pointer};
 
 /// A loaded model. May be used by any number of threads at once. Counts its references: a call, stream or session that runs keeps the
 /// model alive when the handle is freed. Freed with `emotion_llama_engine_free`.
@@ -29,6 +30,9 @@ pub type ProgressFunction = Option<unsafe extern "C" fn(userdata: *mut c_void, d
 
 /// Threads of engines whose options name no number; 0 for one per processor.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// How often a load that says nothing is asked whether it was cancelled.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// The options of `emotion_llama_engine_open`.
 #[derive(Deserialize)]
@@ -96,15 +100,11 @@ pub unsafe extern "C" fn emotion_llama_engine_open(
         // SAFETY: as this function asks of its caller.
         let (options, cancel) = unsafe { (pointer::text(options, "options")?, token(cancel)) };
         let options: OpenOptions = pointer::json(options)?;
-        let engine = match progress {
-            None => open(options, &cancel, &|_| {})?,
-            Some(progress) => {
-                open_watched(options, &cancel.child(), &mut |LoadProgress { done, total }| {
-                    // SAFETY: the caller gave the function for this; this is the caller's thread.
-                    unsafe { progress(userdata, done, total) }
-                })?
-            }
-        };
+        let engine = open_watched(options, &cancel.child(), &mut |LoadProgress { done, total }| match progress {
+            // SAFETY: the caller gave the function for this; this is the caller's thread.
+            Some(progress) => unsafe { progress(userdata, done, total) },
+            None => true,
+        })?;
         // SAFETY: as this function asks of its caller.
         unsafe { pointer::give(out, Engine(engine), "out") }
     })
@@ -124,41 +124,59 @@ fn open(options: OpenOptions, cancel: &CancelToken, report: &(dyn Fn(LoadProgres
             Upload::Never => RemoteUpload::Never,
         },
     };
-    Backend::open(&options.source, &BackendOptions { engine, remote }, cancel, report)
+    Backend::open(&options.source, &BackendOptions { engine, remote }, cancel, &|progress| {
+        injected::panic_at("load");
+        report(progress);
+    })
 }
 
-/// Loads on another thread and tells `watch` on this one; when that says false, the load is cancelled.
+/// What the loading thread says.
+enum Report {
+    Progress(LoadProgress),
+    Done(Result<Backend>),
+}
+
+/// Loads on another thread and tells `watch` on this one; when that says false, the load is cancelled. A cancelled load is not waited
+/// for: some of its steps, such as reading a vocabulary, take longer than a caller should wait. Its thread ends after the step it is in.
 fn open_watched(
     options: OpenOptions,
     cancel: &CancelToken,
     watch: &mut dyn FnMut(LoadProgress) -> bool,
 ) -> Result<Backend> {
-    std::thread::scope(|scope| {
-        let (sender, reports) = channel();
-        let load = std::thread::Builder::new().name("emotion-llama-load".into()).spawn_scoped(scope, move || {
-            boundary::caught(|| {
-                open(options, cancel, &|progress| {
-                    // Nobody may be listening any more.
-                    let _ = sender.send(progress);
-                })
+    let (sender, reports) = channel();
+    let token = cancel.clone();
+    let load = move || {
+        // Nobody may be listening any more.
+        let loaded = boundary::caught(|| {
+            open(options, &token, &|progress| {
+                let _ = sender.send(Report::Progress(progress));
             })
         });
-        let load =
-            load.map_err(|error| Error::new(ErrorKind::OutOfMemory, format!("no thread could be started: {error}")))?;
-        let mut told = None;
-        for progress in reports {
+        let _ = sender.send(Report::Done(loaded));
+    };
+    let thread = std::thread::Builder::new().name("emotion-llama-load".into()).spawn(load);
+    thread.map_err(|error| Error::new(ErrorKind::OutOfMemory, format!("no thread could be started: {error}")))?;
+    let mut told = None;
+    loop {
+        match reports.recv_timeout(PATIENCE) {
             // Reports of several threads may overtake each other.
-            if told.is_none_or(|done| progress.done > done) && !cancel.is_cancelled() {
+            Ok(Report::Progress(progress)) if told.is_none_or(|done| progress.done > done) => {
                 told = Some(progress.done);
+                cancel.check()?;
                 if !watch(progress) {
                     cancel.cancel();
                 }
             }
+            Ok(Report::Progress(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Report::Done(loaded)) => {
+                let engine = loaded?;
+                cancel.check()?;
+                return Ok(engine);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("the loading thread ended early")),
         }
-        let engine = load.join().unwrap_or_else(|_| Err(Error::internal("the loading thread ended early")))?;
         cancel.check()?;
-        Ok(engine)
-    })
+    }
 }
 
 /// Writes what the engine is and can to `*out`: a JSON object with `version` and `abi_version` of this library, `pack` (`name`, `version`,

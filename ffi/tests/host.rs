@@ -1,6 +1,6 @@
 //! The library does not hurt its host: programs that misuse, interrupt and share it, run as they are.
 //!
-//! `memcheck.rs` and `sanitizers.rs` run the same programs under tools.
+//! `memcheck.rs`, `sanitizers.rs` and `races.rs` run the same programs under tools.
 
 mod library;
 
@@ -29,6 +29,16 @@ fn every_code_is_given() {
     command.arg(small::pack(dir.path(), "pack")).arg(small::video(dir.path())).arg(small::broken_pack(dir.path()));
     let out = succeed(dir.path(), &mut command, "errors");
     for code in 1..=8 {
+        assert!(out.contains(&format!(" {code} (")), "code {code} was not seen: {out}");
+    }
+}
+
+#[test]
+fn servers_that_fail_are_told_apart() {
+    let dir = programs_dir();
+    let program = compile(dir.path(), "remote", &["cc"]);
+    let out = succeed(dir.path(), &mut Command::new(program), "remote");
+    for code in [7, 8, 9, 11] {
         assert!(out.contains(&format!(" {code} (")), "code {code} was not seen: {out}");
     }
 }

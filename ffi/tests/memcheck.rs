@@ -48,6 +48,14 @@ fn errors_are_clean() {
 }
 
 #[test]
+fn servers_that_fail_are_clean() {
+    if has("valgrind") {
+        let dir = programs_dir();
+        succeed(dir.path(), &mut memcheck(&compile(dir.path(), "remote", &["cc"])), "memcheck remote");
+    }
+}
+
+#[test]
 fn lifetimes_are_clean() {
     clean("lifetimes", &[]);
 }

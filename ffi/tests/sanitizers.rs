@@ -34,6 +34,7 @@ fn programs_are_clean() {
     let (library, broken) = (shared_library(), small::broken_pack(dir.path()));
     let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
     let (library, broken) = (path(&library), path(&broken));
+    succeed(dir.path(), &mut Command::new(compile(dir.path(), "remote", &GCC)), "sanitized remote");
     for (name, before, after) in [
         ("nulls", vec![], vec![]),
         ("errors", vec![], vec![&*broken]),

@@ -368,13 +368,18 @@ void emotion_llama_cancel_free(struct emotion_llama_cancel *cancel);
 void emotion_llama_set_thread_count(uint32_t threads);
 
 /*
- Loads a pack and writes the engine to `*out`. Takes seconds for large packs; nothing is fetched from a network.
+ Loads a pack, or finds a running server, and writes the engine to `*out`. Takes seconds for large packs; without a server's address
+ nothing is asked of a network.
 
- `options` is a JSON object: `source`, a pack's directory or a pack's name (required); `search`, the directories in which names are
- looked for; `verify`, whether the files' checksums are compared (default true); `threads`, how many each call computes with (default as
- `emotion_llama_set_thread_count` says). `cancel` may be NULL, `progress` too; `userdata` is handed to `progress` as it is.
+ `options` is a JSON object: `source`, a pack's directory, a pack's name or a server's address (`http://…`, `https://…`), is required. For
+ packs: `search`, the directories in which names are looked for; `verify`, whether the files' checksums are compared (default true);
+ `threads`, how many each call computes with (default as `emotion_llama_set_thread_count` says). For servers: `api_key`; `timeout_s` for a
+ whole call (default 600) and `connect_timeout_s` (default 10); `ca_file`, PEM certificates to trust in place of the usual ones;
+ `upload`, `auto` (files that can be read here are sent, the default) or `never` (every path is the server's). Options for the other
+ kind of source are passed over. `cancel` may be NULL, `progress` too, which packs report to; `userdata` is handed to it as it is.
 
- Fails with `invalid_argument`, `not_found`, `pack_invalid`, `out_of_memory` or `cancelled`. Since 0.1.
+ Fails with `invalid_argument`, `not_found`, `pack_invalid`, `out_of_memory` or `cancelled`, with a server also with `unreachable`,
+ `timeout`, `overloaded` or `internal`. Since 0.1.
 
  The caller sees to it that:
  `options` is NUL-terminated; `cancel` was not freed; `out` points at a place for a pointer. NULL for `options` or `out` is
@@ -387,8 +392,9 @@ struct emotion_llama_status *emotion_llama_engine_open(const char *options,
                                                        struct emotion_llama_engine **out);
 
 /*
- Writes what the engine is and can to `*out`: a JSON object with `version`, `abi_version`, `pack` (`name`, `version`, `digest`,
- `format_version`, `architecture`, `description`), `labels`, `tasks`, `devices` and `threads`. Since 0.1.
+ Writes what the engine is and can to `*out`: a JSON object with `version` and `abi_version` of this library, `pack` (`name`, `version`,
+ `digest`, `format_version`, `architecture`, `description`), `labels`, `tasks`, `devices` and `threads`; of a server what it says of these, and
+ `url` and `protocol` (`v1`, `gradio` or `fastapi`). Since 0.1.
 
  The caller sees to it that:
  `engine` was not freed; `out` points at a place for a pointer. NULL is `invalid_argument`.
@@ -405,8 +411,10 @@ struct emotion_llama_status *emotion_llama_engine_info(const struct emotion_llam
  `repetition_penalty`, `seed`, `greedy`, `limits`. All may be left out. The clip is the file at `path`, or else what `media` holds, which
  may be NULL; with a live buffer there are no `limits`. `cancel` may be NULL.
 
- Fails with `invalid_argument`, `not_found`, `media_undecodable`, `media_too_large`, `pack_invalid`, `out_of_memory` or `cancelled`.
- Since 0.1.
+ With a published server (Gradio, FastAPI) `confidence` is null, and a note in the result names what it does not take.
+
+ Fails with `invalid_argument`, `not_found`, `media_undecodable`, `media_too_large`, `pack_invalid`, `out_of_memory` or `cancelled`, with a
+ server also with `unreachable`, `timeout`, `overloaded` or `internal`. Since 0.1.
 
  The caller sees to it that:
  `engine` and `cancel` were not freed; `request` is NUL-terminated; `media` begins with its size, its `data` can be read for its

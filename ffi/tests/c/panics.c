@@ -84,7 +84,9 @@ static void engines(void) {
     emotion_llama_text *text = NULL;
     int reports = 0;
     FAILS("emotion_llama_engine_open", emotion_llama_engine_open(options, NULL, NULL, NULL, &other));
-    /* On the thread that a watched load has. */
+    /* Inside core, on the threads that load; and on the one that began it. */
+    FAILS("load", emotion_llama_engine_open(options, NULL, NULL, NULL, &other));
+    FAILS("load", emotion_llama_engine_open(options, NULL, go_on, &reports, &other));
     FAILS("open_watched", emotion_llama_engine_open(options, NULL, go_on, &reports, &other));
     CHECK(other == NULL && reports == 0);
     other = open_engine();
