@@ -206,13 +206,17 @@ final class Ffi {
         try {
             version = abi.emotion_llama_abi_version();
         } catch (LinkageError error) {
-            throw new EmotionLLaMAException(ErrorCode.INVALID_ARGUMENT, name + " is no libemotionllama: " + error.getMessage(), error);
+            throw new EmotionLLaMAException(ErrorCode.INTERNAL, name + " is no libemotionllama: " + error.getMessage(), error);
         }
-        if (version != ABI_VERSION) {
-            throw new EmotionLLaMAException(ErrorCode.INVALID_ARGUMENT,
-                    name + " has ABI " + version + ", and this client needs " + ABI_VERSION + "; use library and client of one release", null);
-        }
+        checkVersion(version, name);
         return new Ffi(abi, file);
+    }
+
+    static void checkVersion(int version, String name) {
+        if (version != ABI_VERSION) {
+            throw new EmotionLLaMAException(ErrorCode.INTERNAL,
+                    name + " has version " + version + " of the ABI, and this client needs " + ABI_VERSION + "; use releases that fit", null);
+        }
     }
 
     /** The file of the library, where the loader says it. */

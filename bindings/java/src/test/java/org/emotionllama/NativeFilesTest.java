@@ -108,6 +108,16 @@ class NativeFilesTest {
         assertThrows(EmotionLLaMAException.class, () -> Ffi.load(Optional.of(directory.resolve("missing.so"))));
     }
 
+    @Test
+    void anotherLibraryIsATypedError() {
+        assumeTrue(NativeFiles.platform().startsWith("linux"));
+        var other = assertThrows(EmotionLLaMAException.class, () -> Ffi.load(Optional.of(Path.of("libm.so.6"))));
+        assertEquals(ErrorCode.INTERNAL, other.errorCode());
+        assertTrue(other.getMessage().contains("is no libemotionllama"), other.getMessage());
+        var later = assertThrows(EmotionLLaMAException.class, () -> Ffi.checkVersion(Ffi.ABI_VERSION + 1, "library"));
+        assertEquals(ErrorCode.INTERNAL, later.errorCode());
+    }
+
     private void assertNothingLeft() throws IOException {
         try (var files = Files.list(directory.resolve("cache"))) {
             assertFalse(files.anyMatch(file -> file.getFileName().toString().startsWith(".")));
