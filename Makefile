@@ -64,4 +64,4 @@ $(SDKS:%=sdk-%): sdk-%: dist pack
 	@bash tools/sdk_$*.sh
 
 test-sdks: sdks clips
-	@$(PYTHON) tools/test_sdks.py $(SDKS)
+	@bash tools/test_sdks.sh $(SDKS)
