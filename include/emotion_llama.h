@@ -20,173 +20,173 @@
 
 /*
  The number of this ABI. It grows when a function or a type changes in a way that programs built before would notice; the
- SONAME ends with it.
+ SONAME ends with it. Since 0.1.
  */
 #define EMOTION_LLAMA_ABI_VERSION 1
 
 /*
- A pixel format: 3 bytes a pixel, red first; one plane.
+ A pixel format: 3 bytes a pixel, red first; one plane. Since 0.1.
  */
 #define EMOTION_LLAMA_PIXELS_RGB 1
 
 /*
- A pixel format: 3 bytes a pixel, blue first; one plane.
+ A pixel format: 3 bytes a pixel, blue first; one plane. Since 0.1.
  */
 #define EMOTION_LLAMA_PIXELS_BGR 2
 
 /*
- A pixel format: 4 bytes a pixel, red first, then alpha, which is dropped; one plane.
+ A pixel format: 4 bytes a pixel, red first, then alpha, which is dropped; one plane. Since 0.1.
  */
 #define EMOTION_LLAMA_PIXELS_RGBA 3
 
 /*
- A pixel format: 4 bytes a pixel, blue first, then alpha, which is dropped; one plane.
+ A pixel format: 4 bytes a pixel, blue first, then alpha, which is dropped; one plane. Since 0.1.
  */
 #define EMOTION_LLAMA_PIXELS_BGRA 4
 
 /*
- A pixel format: a plane of luma, and one with a blue and a red chroma byte for every 2 x 2 pixels; two planes.
+ A pixel format: a plane of luma, and one with a blue and a red chroma byte for every 2 x 2 pixels; two planes. Since 0.1.
  */
 #define EMOTION_LLAMA_PIXELS_NV12 5
 
 /*
- A pixel format: a plane of luma, one of blue and one of red chroma with a byte for every 2 x 2 pixels; three planes.
+ A pixel format: a plane of luma, one of blue and one of red chroma with a byte for every 2 x 2 pixels; three planes. Since 0.1.
  */
 #define EMOTION_LLAMA_PIXELS_I420 6
 
 /*
- A pixel format: 1 byte a pixel; one plane.
+ A pixel format: 1 byte a pixel; one plane. Since 0.1.
  */
 #define EMOTION_LLAMA_PIXELS_GRAY 7
 
 /*
- A sample format: 16-bit signed integers in the machine's byte order.
+ A sample format: 16-bit signed integers in the machine's byte order. Since 0.1.
  */
 #define EMOTION_LLAMA_SAMPLES_I16 1
 
 /*
- A sample format: 32-bit floats in the machine's byte order, full scale 1.
+ A sample format: 32-bit floats in the machine's byte order, full scale 1. Since 0.1.
  */
 #define EMOTION_LLAMA_SAMPLES_F32 2
 
 /*
- A level of the log: something failed, although no call may have.
+ A level of the log: something failed, although no call may have. Since 0.1.
  */
 #define EMOTION_LLAMA_LOG_ERROR 1
 
 /*
- A level of the log: something is not as it should be.
+ A level of the log: something is not as it should be. Since 0.1.
  */
 #define EMOTION_LLAMA_LOG_WARN 2
 
 /*
- A level of the log: what happens, in broad strokes.
+ A level of the log: what happens, in broad strokes. Since 0.1.
  */
 #define EMOTION_LLAMA_LOG_INFO 3
 
 /*
- A level of the log: what happens, for those who look for a mistake.
+ A level of the log: what happens, for those who look for a mistake. Since 0.1.
  */
 #define EMOTION_LLAMA_LOG_DEBUG 4
 
 /*
- A level of the log: everything.
+ A level of the log: everything. Since 0.1.
  */
 #define EMOTION_LLAMA_LOG_TRACE 5
 
 /*
- A status code: an option or argument has a value that cannot be used.
+ A status code: an option or argument has a value that cannot be used. Since 0.1.
  */
 #define EMOTION_LLAMA_INVALID_ARGUMENT 1
 
 /*
- A status code: the input is not media that can be decoded.
+ A status code: the input is not media that can be decoded. Since 0.1.
  */
 #define EMOTION_LLAMA_MEDIA_UNDECODABLE 2
 
 /*
- A status code: the input goes beyond a limit.
+ A status code: the input goes beyond a limit. Since 0.1.
  */
 #define EMOTION_LLAMA_MEDIA_TOO_LARGE 3
 
 /*
- A status code: a file or pack that was named is not there.
+ A status code: a file or pack that was named is not there. Since 0.1.
  */
 #define EMOTION_LLAMA_NOT_FOUND 4
 
 /*
- A status code: a pack is there but cannot be used.
+ A status code: a pack is there but cannot be used. Since 0.1.
  */
 #define EMOTION_LLAMA_PACK_INVALID 5
 
 /*
- A status code: memory or threads ran out.
+ A status code: memory or threads ran out. Since 0.1.
  */
 #define EMOTION_LLAMA_OUT_OF_MEMORY 6
 
 /*
- A status code: too much is already running; try again.
+ A status code: too much is already running; try again. Since 0.1.
  */
 #define EMOTION_LLAMA_OVERLOADED 7
 
 /*
- A status code: the caller cancelled the work.
+ A status code: the caller cancelled the work. Since 0.1.
  */
 #define EMOTION_LLAMA_CANCELLED 8
 
 /*
- A status code: the work took longer than the caller allowed.
+ A status code: the work took longer than the caller allowed. Since 0.1.
  */
 #define EMOTION_LLAMA_TIMEOUT 9
 
 /*
- A status code: a defect in the library.
+ A status code: a defect in the library. Since 0.1.
  */
 #define EMOTION_LLAMA_INTERNAL 10
 
 /*
- A status code: a server cannot be reached, or is none.
+ A status code: a server cannot be reached, or is none. Since 0.1.
  */
 #define EMOTION_LLAMA_UNREACHABLE 11
 
 /*
  A flag that stops running work from another thread. Counts its references: work that was given a token keeps it alive. Freed
- with `emotion_llama_cancel_free`.
+ with `emotion_llama_cancel_free`. Since 0.1.
  */
 typedef struct emotion_llama_cancel emotion_llama_cancel;
 
 /*
  A loaded model. May be used by any number of threads at once. Counts its references: a call, stream or session that runs keeps the
- model alive when the handle is freed. Freed with `emotion_llama_engine_free`.
+ model alive when the handle is freed. Freed with `emotion_llama_engine_free`. Since 0.1.
  */
 typedef struct emotion_llama_engine emotion_llama_engine;
 
 /*
  The last seconds of a camera and a microphone. May be used by several threads at once: a camera's, a microphone's, and one that analyses.
- Counts its references: an analysis that was given it keeps it. Freed with `emotion_llama_live_free`.
+ Counts its references: an analysis that was given it keeps it. Freed with `emotion_llama_live_free`. Since 0.1.
  */
 typedef struct emotion_llama_live emotion_llama_live;
 
 /*
  A conversation about one clip, which is decoded and read once. Answers one question at a time. Counts its references: a question that
- is being answered keeps it. Freed with `emotion_llama_session_free`.
+ is being answered keeps it. Freed with `emotion_llama_session_free`. Since 0.1.
  */
 typedef struct emotion_llama_session emotion_llama_session;
 
 /*
  Why a call failed: a number, a name and a sentence. Immutable; may be read by several threads. Freed with
- `emotion_llama_status_free`.
+ `emotion_llama_status_free`. Since 0.1.
  */
 typedef struct emotion_llama_status emotion_llama_status;
 
 /*
- A running analysis. Several threads may fetch events; each event goes to one of them. Freed with `emotion_llama_stream_free`.
+ A running analysis. Several threads may fetch events; each event goes to one of them. Freed with `emotion_llama_stream_free`. Since 0.1.
  */
 typedef struct emotion_llama_stream emotion_llama_stream;
 
 /*
  UTF-8 text that a call gave, JSON unless said otherwise. Immutable; may be read by several threads. Freed with
- `emotion_llama_text_free`.
+ `emotion_llama_text_free`. Since 0.1.
  */
 typedef struct emotion_llama_text emotion_llama_text;
 

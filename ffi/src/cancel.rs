@@ -6,7 +6,7 @@ use crate::status::Status;
 use crate::{boundary, pointer};
 
 /// A flag that stops running work from another thread. Counts its references: work that was given a token keeps it alive. Freed
-/// with `emotion_llama_cancel_free`.
+/// with `emotion_llama_cancel_free`. Since 0.1.
 pub struct Cancel(pub(crate) CancelToken);
 
 /// Makes a token that is not cancelled and writes it to `*out`. Since 0.1.

@@ -21,7 +21,7 @@ use crate::text::Text;
 use crate::{boundary, injected, pointer};
 
 /// A loaded model. May be used by any number of threads at once. Counts its references: a call, stream or session that runs keeps the
-/// model alive when the handle is freed. Freed with `emotion_llama_engine_free`.
+/// model alive when the handle is freed. Freed with `emotion_llama_engine_free`. Since 0.1.
 pub struct Engine(pub(crate) Backend);
 
 /// Told how far a load is: `done` of `total` bytes, growing, the last time with both equal. Called on the thread that called

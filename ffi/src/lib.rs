@@ -29,7 +29,7 @@ pub use stream::*;
 pub use text::*;
 
 /// The number of this ABI. It grows when a function or a type changes in a way that programs built before would notice; the
-/// SONAME ends with it.
+/// SONAME ends with it. Since 0.1.
 pub const EMOTION_LLAMA_ABI_VERSION: u32 = 1;
 
 /// The ABI number of the library that was loaded; compare it with `EMOTION_LLAMA_ABI_VERSION`. Never fails. Since 0.1.

@@ -14,28 +14,28 @@ use crate::status::Status;
 use crate::text::Text;
 use crate::{boundary, pointer};
 
-/// A pixel format: 3 bytes a pixel, red first; one plane.
+/// A pixel format: 3 bytes a pixel, red first; one plane. Since 0.1.
 pub const EMOTION_LLAMA_PIXELS_RGB: u32 = 1;
-/// A pixel format: 3 bytes a pixel, blue first; one plane.
+/// A pixel format: 3 bytes a pixel, blue first; one plane. Since 0.1.
 pub const EMOTION_LLAMA_PIXELS_BGR: u32 = 2;
-/// A pixel format: 4 bytes a pixel, red first, then alpha, which is dropped; one plane.
+/// A pixel format: 4 bytes a pixel, red first, then alpha, which is dropped; one plane. Since 0.1.
 pub const EMOTION_LLAMA_PIXELS_RGBA: u32 = 3;
-/// A pixel format: 4 bytes a pixel, blue first, then alpha, which is dropped; one plane.
+/// A pixel format: 4 bytes a pixel, blue first, then alpha, which is dropped; one plane. Since 0.1.
 pub const EMOTION_LLAMA_PIXELS_BGRA: u32 = 4;
-/// A pixel format: a plane of luma, and one with a blue and a red chroma byte for every 2 x 2 pixels; two planes.
+/// A pixel format: a plane of luma, and one with a blue and a red chroma byte for every 2 x 2 pixels; two planes. Since 0.1.
 pub const EMOTION_LLAMA_PIXELS_NV12: u32 = 5;
-/// A pixel format: a plane of luma, one of blue and one of red chroma with a byte for every 2 x 2 pixels; three planes.
+/// A pixel format: a plane of luma, one of blue and one of red chroma with a byte for every 2 x 2 pixels; three planes. Since 0.1.
 pub const EMOTION_LLAMA_PIXELS_I420: u32 = 6;
-/// A pixel format: 1 byte a pixel; one plane.
+/// A pixel format: 1 byte a pixel; one plane. Since 0.1.
 pub const EMOTION_LLAMA_PIXELS_GRAY: u32 = 7;
 
-/// A sample format: 16-bit signed integers in the machine's byte order.
+/// A sample format: 16-bit signed integers in the machine's byte order. Since 0.1.
 pub const EMOTION_LLAMA_SAMPLES_I16: u32 = 1;
-/// A sample format: 32-bit floats in the machine's byte order, full scale 1.
+/// A sample format: 32-bit floats in the machine's byte order, full scale 1. Since 0.1.
 pub const EMOTION_LLAMA_SAMPLES_F32: u32 = 2;
 
 /// The last seconds of a camera and a microphone. May be used by several threads at once: a camera's, a microphone's, and one that analyses.
-/// Counts its references: an analysis that was given it keeps it. Freed with `emotion_llama_live_free`.
+/// Counts its references: an analysis that was given it keeps it. Freed with `emotion_llama_live_free`. Since 0.1.
 pub struct Live(pub(crate) Arc<Mutex<LiveBuffer>>);
 
 /// One picture as a camera gives it. Set everything that is not named to 0. Since 0.1.

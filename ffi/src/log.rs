@@ -14,15 +14,15 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::boundary;
 use crate::status::Status;
 
-/// A level of the log: something failed, although no call may have.
+/// A level of the log: something failed, although no call may have. Since 0.1.
 pub const EMOTION_LLAMA_LOG_ERROR: u32 = 1;
-/// A level of the log: something is not as it should be.
+/// A level of the log: something is not as it should be. Since 0.1.
 pub const EMOTION_LLAMA_LOG_WARN: u32 = 2;
-/// A level of the log: what happens, in broad strokes.
+/// A level of the log: what happens, in broad strokes. Since 0.1.
 pub const EMOTION_LLAMA_LOG_INFO: u32 = 3;
-/// A level of the log: what happens, for those who look for a mistake.
+/// A level of the log: what happens, for those who look for a mistake. Since 0.1.
 pub const EMOTION_LLAMA_LOG_DEBUG: u32 = 4;
-/// A level of the log: everything.
+/// A level of the log: everything. Since 0.1.
 pub const EMOTION_LLAMA_LOG_TRACE: u32 = 5;
 
 /// Takes one message of the log: its level (`EMOTION_LLAMA_LOG_…`), the part of the library that it comes from, and the text. Both strings

@@ -17,7 +17,7 @@ use crate::text::Text;
 use crate::{boundary, injected, pointer};
 
 /// A conversation about one clip, which is decoded and read once. Answers one question at a time. Counts its references: a question that
-/// is being answered keeps it. Freed with `emotion_llama_session_free`.
+/// is being answered keeps it. Freed with `emotion_llama_session_free`. Since 0.1.
 pub struct Session(Arc<Mutex<Conversation>>);
 
 /// Begins a conversation about a clip and writes it to `*out`. The arguments are those of `emotion_llama_analyze`, but `request` says only

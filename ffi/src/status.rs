@@ -6,31 +6,31 @@ use emotion_llama_core::Error;
 
 use crate::{boundary, pointer};
 
-/// A status code: an option or argument has a value that cannot be used.
+/// A status code: an option or argument has a value that cannot be used. Since 0.1.
 pub const EMOTION_LLAMA_INVALID_ARGUMENT: u32 = 1;
-/// A status code: the input is not media that can be decoded.
+/// A status code: the input is not media that can be decoded. Since 0.1.
 pub const EMOTION_LLAMA_MEDIA_UNDECODABLE: u32 = 2;
-/// A status code: the input goes beyond a limit.
+/// A status code: the input goes beyond a limit. Since 0.1.
 pub const EMOTION_LLAMA_MEDIA_TOO_LARGE: u32 = 3;
-/// A status code: a file or pack that was named is not there.
+/// A status code: a file or pack that was named is not there. Since 0.1.
 pub const EMOTION_LLAMA_NOT_FOUND: u32 = 4;
-/// A status code: a pack is there but cannot be used.
+/// A status code: a pack is there but cannot be used. Since 0.1.
 pub const EMOTION_LLAMA_PACK_INVALID: u32 = 5;
-/// A status code: memory or threads ran out.
+/// A status code: memory or threads ran out. Since 0.1.
 pub const EMOTION_LLAMA_OUT_OF_MEMORY: u32 = 6;
-/// A status code: too much is already running; try again.
+/// A status code: too much is already running; try again. Since 0.1.
 pub const EMOTION_LLAMA_OVERLOADED: u32 = 7;
-/// A status code: the caller cancelled the work.
+/// A status code: the caller cancelled the work. Since 0.1.
 pub const EMOTION_LLAMA_CANCELLED: u32 = 8;
-/// A status code: the work took longer than the caller allowed.
+/// A status code: the work took longer than the caller allowed. Since 0.1.
 pub const EMOTION_LLAMA_TIMEOUT: u32 = 9;
-/// A status code: a defect in the library.
+/// A status code: a defect in the library. Since 0.1.
 pub const EMOTION_LLAMA_INTERNAL: u32 = 10;
-/// A status code: a server cannot be reached, or is none.
+/// A status code: a server cannot be reached, or is none. Since 0.1.
 pub const EMOTION_LLAMA_UNREACHABLE: u32 = 11;
 
 /// Why a call failed: a number, a name and a sentence. Immutable; may be read by several threads. Freed with
-/// `emotion_llama_status_free`.
+/// `emotion_llama_status_free`. Since 0.1.
 pub struct Status {
     code: u32,
     name: CString,

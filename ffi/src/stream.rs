@@ -16,7 +16,7 @@ use crate::status::Status;
 use crate::text::Text;
 use crate::{boundary, pointer};
 
-/// A running analysis. Several threads may fetch events; each event goes to one of them. Freed with `emotion_llama_stream_free`.
+/// A running analysis. Several threads may fetch events; each event goes to one of them. Freed with `emotion_llama_stream_free`. Since 0.1.
 pub struct Stream {
     events: Mutex<Receiver<Result<Event>>>,
     stop: CancelToken,

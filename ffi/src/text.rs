@@ -9,7 +9,7 @@ use emotion_llama_core::{Error, Result};
 use crate::{boundary, pointer};
 
 /// UTF-8 text that a call gave, JSON unless said otherwise. Immutable; may be read by several threads. Freed with
-/// `emotion_llama_text_free`.
+/// `emotion_llama_text_free`. Since 0.1.
 pub struct Text(CString);
 
 impl Text {
