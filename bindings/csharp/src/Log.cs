@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 using System;
 using System.Runtime.CompilerServices;
+using System.Threading;
 using EmotionLlama.Native;
 
 namespace EmotionLlama
@@ -102,14 +103,21 @@ namespace EmotionLlama
 
         private static void OnEnd(object sender, EventArgs arguments)
         {
-            try
+            // Messages that still come find no handler. Turning the log off waits for handlers that run; the end of a process must not.
+            handler = null;
+            Thread off = new Thread(() =>
             {
-                Off();
-            }
-            catch (EmotionLlamaException)
-            {
-                // Exit was called by the handler itself.
-            }
+                try
+                {
+                    Off();
+                }
+                catch (EmotionLlamaException)
+                {
+                }
+            });
+            off.IsBackground = true;
+            off.Start();
+            off.Join(1000);
         }
 
         [MonoPInvokeCallback(typeof(NativeMethods.LogFunction))]

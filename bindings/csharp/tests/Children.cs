@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 using System;
 using System.Diagnostics;
+using System.IO;
+using System.Linq;
 using System.Reflection;
 using System.Threading;
 using System.Threading.Tasks;
@@ -28,9 +30,28 @@ namespace EmotionLlama.Tests
             return Process.Start(start);
         }
 
+        /// <summary>What the threads of a process do, where the system tells.</summary>
+        internal static string State(int process)
+        {
+            string threads = "/proc/" + process + "/task";
+            if (!Directory.Exists(threads)) return "unknown";
+            return string.Join("; ", Directory.GetDirectories(threads).Select(thread => string.Join(
+                " ", File.ReadAllLines(Path.Combine(thread, "status")).Where(line => line.StartsWith("Name:", StringComparison.Ordinal)
+                    || line.StartsWith("State:", StringComparison.Ordinal)))));
+        }
+
         internal static int Run(string kind)
         {
             EmotionLLaMA engine = new EmotionLLaMA(pack: Places.Pack);
+            if (kind == "log")
+            {
+                // A handler that never comes back.
+                Log.Set(message => Thread.Sleep(Timeout.Infinite), LogLevel.Trace);
+                Task<Analysis> stuck = engine.AnalyzeAsync(Places.Clip, "reason");
+                Thread.Sleep(300);
+                Running(stuck);
+                Environment.Exit(6);
+            }
             if (kind == "stream")
             {
                 Log.Set(message => { }, LogLevel.Trace);
