@@ -108,12 +108,12 @@ grep -q '(not_found)' "$scratch/failure"
 
 echo "== tests and conformance"
 export EMOTION_LLAMA_PACK=$pack EMOTION_LLAMA_LIBRARY=$root/dist/go/native/lib/libemotionllama.so.1
-go test -count=1 -v "$module"
+go test -count=1 -timeout 30m -v "$module"
 
 if [ -n "$compiler" ]; then
     echo "== tests with the race detector, which needs a compiler"
     export PATH=$full_path
-    CGO_ENABLED=1 go test -count=1 -race -skip Conformance "$module"
+    CGO_ENABLED=1 go test -count=1 -timeout 30m -race -skip Conformance "$module"
 else
     echo "SKIPPED the race detector, which needs a C compiler"
 fi

@@ -86,7 +86,7 @@ func model(t testing.TB) *Client {
 }
 
 // patience is how long something that must happen is waited for.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // eventually waits until held is true.
 func eventually(t testing.TB, what string, held func() bool) {
