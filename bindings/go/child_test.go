@@ -150,6 +150,13 @@ func TestLibraryAndPackAreFound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// The library, with the libraries that it finds beside itself.
+	install := func(path ...string) {
+		t.Helper()
+		for _, file := range must(filepath.Glob(filepath.Join(filepath.Dir(library), "lib*.so*")))(t) {
+			link(file, append(slices.Clone(path), filepath.Base(file))...)
+		}
+	}
 	// A program with everything beside it. The program is copied: a link would be followed.
 	copied := filepath.Join(place, "app", "program")
 	if err := os.MkdirAll(filepath.Dir(copied), 0o700); err != nil {
@@ -158,12 +165,12 @@ func TestLibraryAndPackAreFound(t *testing.T) {
 	if err := os.WriteFile(copied, must(os.ReadFile(program))(t), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	link(library, "app", "lib", libraryName)
+	install("app", "lib")
 	link(must(filepath.Abs(packPath(t)))(t), "app", "lib", "packs", defaultPack)
 	// An installation, as make install makes it.
-	link(library, "prefix", "lib", libraryName)
+	install("prefix", "lib")
 	link(must(filepath.Abs(packPath(t)))(t), "prefix", "share/emotion-llama/packs", defaultPack)
-	link(library, "bare", libraryName)
+	install("bare")
 	text := filepath.Join(place, "text.so")
 	if err := os.WriteFile(text, []byte("no library"), 0o600); err != nil {
 		t.Fatal(err)
