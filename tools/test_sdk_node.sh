@@ -24,7 +24,7 @@ mkdir bin app
 for program in npm npx sh env python3; do
     ln -s "$(readlink -f "$(command -v "$program")")" "bin/$program"
 done
-run() { env -i HOME="$scratch" PATH="$scratch/bin" LANG=C.UTF-8 EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips" "${extra[@]}" "$@"; }
+run() { env -i HOME="$scratch" PATH="$scratch/bin" LANG=C.UTF-8 npm_config_update_notifier=false EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips" "${extra[@]}" "$@"; }
 extra=(EMOTION_LLAMA_PACKAGES="$packages")
 
 cd app
