@@ -76,6 +76,8 @@ for part in crates ffmpeg; do
 done
 
 cp -rL "$pack" "$model/packs/emotion-llama-mini"
+# The builder leaves its stamp.
+find "$model/packs" -name ".*" -type f -delete
 cp LICENSE THIRD_PARTY.md "$model/"
 cp packs/mini/MODEL_CARD.md "$model/README.md"
 printf '# @emotion-llama/linux-x64-gnu\n\nThe native part of `emotion-llama-sdk` for Linux on x86-64 with glibc. It is installed with that package.\n' >"$platform/README.md"
