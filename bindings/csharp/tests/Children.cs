@@ -43,15 +43,6 @@ namespace EmotionLlama.Tests
         internal static int Run(string kind)
         {
             EmotionLLaMA engine = new EmotionLLaMA(pack: Places.Pack);
-            if (kind == "log")
-            {
-                // A handler that never comes back.
-                Log.Set(message => Thread.Sleep(Timeout.Infinite), LogLevel.Trace);
-                Task<Analysis> stuck = engine.AnalyzeAsync(Places.Clip, "reason");
-                Thread.Sleep(300);
-                Running(stuck);
-                Environment.Exit(6);
-            }
             if (kind == "stream")
             {
                 Log.Set(message => { }, LogLevel.Trace);
