@@ -21,9 +21,11 @@ cd "$scratch"
 
 # These programs and no others: no compiler, no FFmpeg, no library of the working tree.
 mkdir bin app
-for program in npm npx sh env python3; do
+for program in npm npx sh env; do
     ln -s "$(readlink -f "$(command -v "$program")")" "bin/$program"
 done
+# What is called python3 may be a script that chooses one.
+ln -s "$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))')" bin/python3
 run() { env -i HOME="$scratch" PATH="$scratch/bin" LANG=C.UTF-8 npm_config_update_notifier=false EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips" "${extra[@]}" "$@"; }
 extra=(EMOTION_LLAMA_PACKAGES="$packages")
 

@@ -17,7 +17,8 @@ export const clip = path.join(clips, '1001_DFA_ANG_XX.flv');
 export async function startServer() {
   if (process.env.EMOTION_LLAMA_SERVER) return { url: process.env.EMOTION_LLAMA_SERVER, close() {} };
   const child = spawn('python3', [path.join(repository, 'conformance/server.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  const gone = once(child, 'exit').then(([code]) => [`nothing and exits with ${code}`]);
+  const [line] = await Promise.race([once(createInterface({ input: child.stdout }), 'line'), gone]);
   if (!line.startsWith('listening on ')) throw new Error(`the server says ${line}`);
   return { url: line.split(' ').at(-1), close: () => child.stdin.end() };
 }
