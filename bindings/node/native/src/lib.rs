@@ -319,8 +319,8 @@ impl Engine {
             let request = c_string(request)?;
             let (engine, cancel) = (engine.pointer(), cancel.pointer());
             if events {
-                // SAFETY: engine, token, text and clip live until the call returns; it needs none of them after that.
                 let stream = clip.with(|media| {
+                    // SAFETY: engine, token, text and clip live until the call returns; it needs none of them after that.
                     Handle::new(|functions, out| unsafe {
                         (functions.analyze_stream)(engine, request.as_ptr(), media, cancel, out)
                     })
@@ -328,8 +328,8 @@ impl Engine {
                 drop(clip);
                 return read_events(&stream, post);
             }
-            // SAFETY: engine, token, text and clip live until the call returns.
             let result = clip.with(|media| {
+                // SAFETY: engine, token, text and clip live until the call returns.
                 text_of(|functions, out| unsafe { (functions.analyze)(engine, request.as_ptr(), media, cancel, out) })
             })?;
             Ok(result.unwrap_or_default())
@@ -352,8 +352,8 @@ impl Engine {
         let (clip, cancel, slot) = (media.take(), Arc::clone(&cancel.0), Arc::clone(&session.0));
         mailbox.0.run(id, Arc::clone(&cancel), move |_| {
             let request = c_string(request)?;
-            // SAFETY: engine, token, text and clip live until the call returns.
             let session = clip.with(|media| {
+                // SAFETY: engine, token, text and clip live until the call returns.
                 Handle::new(|functions, out| unsafe {
                     (functions.session_new)(engine.pointer(), request.as_ptr(), media, cancel.pointer(), out)
                 })
