@@ -12,8 +12,10 @@ import unittest
 
 from support import CLIP, PACK, SMALL_PACK
 
+# A shell's background job leaves its children deaf to Ctrl-C; Python takes that over.
 BEGIN = f"""
 import asyncio, gc, os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import emotion_llama as el
 LONG = dict(video_path={str(CLIP)!r}, task="reason", max_new_tokens=500)
 def say(*words): print(*words, flush=True)
