@@ -15,7 +15,8 @@ LINE = re.compile(r"^([\w#+.-]+) (embedded|server) ([a-z][a-z0-9_]*) (ok|FAILED|
 def main():
     found = {}
     for line in sys.stdin:
-        match = LINE.match(line.rstrip())
+        # A build tool may leave its colours on a runner's line.
+        match = LINE.match(re.sub(r"\x1b\[[0-9;]*m", "", line).strip())
         if match:
             language, mode, case, outcome, _ = match.groups()
             found[(f"{language} {mode}", case)] = outcome
