@@ -1,10 +1,8 @@
 //! One interface to both places where a model can run: in this process, and in a server.
 
-use std::time::Instant;
-
 use serde_json::{json, Value};
 
-use crate::analysis::{milliseconds, Analysis};
+use crate::analysis::Analysis;
 use crate::cancel::CancelToken;
 use crate::engine::{Engine, EngineOptions, Event};
 use crate::error::Result;
@@ -125,7 +123,7 @@ impl Backend {
         Ok(match self {
             Backend::Embedded(engine) => {
                 let (observation, _) = engine.observe(request, cancel, &mut |_| {})?;
-                Conversation::Embedded(Box::new(engine.session(observation)))
+                Conversation::Embedded(Box::new(Session::new(engine, observation)))
             }
             Backend::Hosted(remote) => Conversation::Hosted(remote.session(request, cancel)?),
         })
@@ -139,7 +137,7 @@ impl Backend {
         Ok(match self {
             Backend::Embedded(engine) => {
                 let observation = engine.observe_clip(clip, request, cancel, &mut |_| {})?;
-                Conversation::Embedded(Box::new(engine.session(observation)))
+                Conversation::Embedded(Box::new(Session::new(engine, observation)))
             }
             Backend::Hosted(remote) => Conversation::Hosted(remote.session_of_clip(clip, request, cancel)?),
         })
@@ -165,13 +163,10 @@ impl Conversation {
         cancel: &CancelToken,
         on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Analysis> {
-        let began = Instant::now();
-        let mut analysis = match self {
-            Conversation::Embedded(session) => session.ask(question, cancel, on_event)?,
-            Conversation::Hosted(session) => return session.ask(question, cancel, on_event),
-        };
-        analysis.timings_ms.total = milliseconds(began);
-        Ok(analysis)
+        match self {
+            Conversation::Embedded(session) => session.ask(question, cancel, on_event),
+            Conversation::Hosted(session) => session.ask(question, cancel, on_event),
+        }
     }
 
     /// Forgets the questions and answers and keeps the clip.

@@ -14,7 +14,6 @@ use crate::pack::{find, LoadProgress, Loading, Pack, PackRef};
 use crate::perceive::{Observation, Perception};
 use crate::request::{check_text, ClipRequest, Question, Request, Transcript};
 use crate::respond::{Memory, Responder};
-use crate::session::Session;
 use crate::workers::Workers;
 
 /// How an engine is opened.
@@ -218,9 +217,9 @@ impl Engine {
         self.answer_with(&mut self.0.responder.once(), observation, question, cancel, on_event)
     }
 
-    /// A conversation about what [`Engine::observe`] or [`Engine::observe_clip`] gave.
-    pub fn session(&self, observation: Observation) -> Session {
-        Session::new(self.clone(), self.0.responder.memory(), observation)
+    /// What a conversation keeps between its questions, empty.
+    pub(crate) fn memory(&self) -> Memory {
+        self.0.responder.memory()
     }
 
     /// [`Engine::answer`] in the conversation that `memory` holds.

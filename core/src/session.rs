@@ -8,7 +8,7 @@ use crate::perceive::Observation;
 use crate::request::Question;
 use crate::respond::Memory;
 
-/// A conversation about one observed clip. Made by [`Engine::session`]; shares the engine's weights.
+/// A conversation about one observed clip. Shares the engine's weights.
 ///
 /// Keeps the language model's keys and values of the clip and of every turn: 46 KB a position with the built-in model, 1 MB with a
 /// converted 7B model, whose clip alone takes about 270 positions.
@@ -19,8 +19,9 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(engine: Engine, memory: Memory, observation: Observation) -> Self {
-        Self { engine, observation, memory }
+    /// A conversation about what [`Engine::observe`] or [`Engine::observe_clip`] gave.
+    pub fn new(engine: &Engine, observation: Observation) -> Self {
+        Self { engine: engine.clone(), memory: engine.memory(), observation }
     }
 
     /// Asks about the clip, after the questions and answers before: a follow-up such as "Why do you think so?" is understood. Tasks,

@@ -87,7 +87,7 @@ fn check_near(a: &IndexMap<String, f32>, b: &IndexMap<String, f32>, name: &str) 
 fn check_first_answer(engine: &Engine, code: &str, observation: &Observation, question: &Question) {
     let request = Request { question: question.clone(), ..request(code) };
     let expected = engine.analyze(&request, &CancelToken::new(), &mut |_| {}).unwrap();
-    let mut session = engine.session(observation.clone());
+    let mut session = Session::new(engine, observation.clone());
     let first = ask(&mut session, question);
     let name = format!("{:?} {:?}", question.task, question.prompt_path);
     assert_eq!((&first.emotion, &first.response), (&expected.emotion, &expected.response), "{name}");
@@ -118,7 +118,7 @@ fn the_first_answer_is_that_of_an_analysis() {
 }
 
 fn check_asking_again(engine: &Engine, observation: &Observation) {
-    let mut session = engine.session(observation.clone());
+    let mut session = Session::new(engine, observation.clone());
     assert_eq!(session.positions(), 0);
     let first = ask(&mut session, &question(Some(Task::Reason), None, 12));
     let held = session.positions();
@@ -187,7 +187,7 @@ fn the_built_in_models_conversation_is_the_one_that_its_template_writes() {
     let embed = |text: &str, special| llama.embed(&tokenizer.encode(text, special).unwrap()).unwrap();
     // A label alone, a text that is cut, and one that ends by itself.
     for (task, most) in [(Task::Emotion, 8), (Task::Reason, 9), (Task::Reason, 200)] {
-        let mut session = engine().session(happy().clone());
+        let mut session = Session::new(engine(), happy().clone());
         let first = ask(&mut session, &question(Some(task), None, most));
         assert_eq!(first.notes.iter().any(|note| note.name == "answer_cut"), most == 9, "{:?}", first.response);
         let second = ask(&mut session, &question(None, Some(WHY), 8));
@@ -245,7 +245,7 @@ fn the_published_models_conversation_is_llamas_chat_format() {
         text.push_str(&stream.finish());
         (written.unwrap().ids, text.trim().to_owned())
     };
-    let mut session = engine.session(observation.clone());
+    let mut session = Session::new(engine, observation.clone());
     let first = ask(&mut session, &question(Some(Task::Emotion), None, 10));
     let second = ask(&mut session, &question(None, Some(WHY), 10));
 
@@ -278,9 +278,9 @@ fn the_published_models_conversation_is_llamas_chat_format() {
 /// Cancels at each of the first events, before and after there are turns, and goes on as if nothing had been asked.
 fn check_cancelling(engine: &Engine, observation: &Observation) {
     let questions = [question(Some(Task::Reason), None, 12), question(None, Some(WHY), 12), question(None, None, 12)];
-    let mut undisturbed = engine.session(observation.clone());
+    let mut undisturbed = Session::new(engine, observation.clone());
     let expected = questions.each_ref().map(|question| content(ask(&mut undisturbed, question)));
-    let mut session = engine.session(observation.clone());
+    let mut session = Session::new(engine, observation.clone());
     for (question, expected) in questions.iter().zip(expected) {
         for stop_at in 0..4 {
             let cancel = CancelToken::new();
@@ -312,7 +312,7 @@ fn a_full_context_is_refused_until_the_session_is_reset() {
     let ModelSpec::Cues(spec) = &engine().pack().manifest().model else { panic!("a pack with cues") };
     let gguf = Gguf::open(&engine().pack().path(&spec.llm.weights)).unwrap();
     let context = Llama::load(&gguf).unwrap().config().context;
-    let mut session = engine().session(happy().clone());
+    let mut session = Session::new(engine(), happy().clone());
     let prompt = ask(&mut session, &question(None, None, 8)).usage.prompt_tokens;
     session.reset();
     // As long as the context allows; the label alone is said.
@@ -334,7 +334,7 @@ fn a_full_context_is_refused_until_the_session_is_reset() {
 fn a_conversation_stays_on_its_prompt_path() {
     let Some((engine, observation)) = published() else { return };
     let on = |path| Question { prompt_path: path, ..question(None, None, 4) };
-    let mut session = engine.session(observation.clone());
+    let mut session = Session::new(engine, observation.clone());
     let demo = ask(&mut session, &on(Some(PromptPath::Demo)));
     let error = session.ask(&on(Some(PromptPath::Eval)), &CancelToken::new(), &mut |_| {}).unwrap_err();
     assert_eq!(error.name(), "invalid_argument");
@@ -344,7 +344,7 @@ fn a_conversation_stays_on_its_prompt_path() {
     // Another path reads the clip anew, and none is the default one.
     let eval = ask(&mut session, &on(None));
     assert_eq!(eval.usage.cached_tokens, 0);
-    assert_eq!(content(eval), content(ask(&mut engine.session(observation.clone()), &on(None))));
+    assert_eq!(content(eval), content(ask(&mut Session::new(engine, observation.clone()), &on(None))));
     session.reset();
     assert_eq!(content(ask(&mut session, &on(Some(PromptPath::Demo)))), content(demo));
 }
@@ -357,7 +357,7 @@ fn two_sessions_of_one_engine_do_not_meet() {
     let angry = observe(engine(), "ANG");
     let questions = [question(Some(Task::Reason), None, 16), question(None, Some(WHY), 16)];
     let talk = |mut session: Session| questions.each_ref().map(|question| content(ask(&mut session, question)));
-    let session = |observation: &Observation| sendable(engine().session(observation.clone()));
+    let session = |observation: &Observation| sendable(Session::new(engine(), observation.clone()));
     let alone = [happy(), &angry].map(|observation| talk(session(observation)));
     assert_ne!(alone[0], alone[1]);
     let talk = &talk;
