@@ -5,7 +5,8 @@ mod library;
 use std::path::Path;
 use std::process::Command;
 
-use library::programs::{compile, has, programs_dir, run, succeed};
+use library::consumer::has;
+use library::programs::{compile, programs_dir, run, succeed};
 use library::{shared_library, small};
 
 /// The exit code of a program with errors.

@@ -12,13 +12,13 @@ use std::process::{Command, Stdio};
 use emotion_llama_core::media::{self, Limits, Sampling, Source};
 use emotion_llama_core::CancelToken;
 
+use library::programs::place_library;
 use library::{clip, include_dir, pack_dir, root, shared_library};
 use remote_server::{json, Reply, Server};
 
 /// Compiles `source` (C99, or C++11 by its name) and links it with a copy of the library under its SONAME.
 fn compiled(dir: &Path, source: &Path) -> PathBuf {
-    std::fs::copy(shared_library(), dir.join("libemotionllama.so.1")).unwrap();
-    std::os::unix::fs::symlink("libemotionllama.so.1", dir.join("libemotionllama.so")).unwrap();
+    place_library(dir, &shared_library());
     let program = dir.join(source.file_stem().unwrap());
     let (compiler, standard) = match source.extension().and_then(|extension| extension.to_str()) {
         Some("cpp") => ("c++", "-std=c++11"),

@@ -10,6 +10,7 @@ mod library;
 use std::path::Path;
 use std::process::Command;
 
+use library::consumer::skipped;
 use library::programs::{compile, programs_dir, run, succeed};
 use library::small;
 
@@ -23,7 +24,7 @@ fn available() -> bool {
     let built = Command::new(GCC[0]).args(&GCC[1..]).arg(&source).arg("-o").arg(&program).status();
     let works = built.is_ok_and(|status| status.success()) && Command::new(&program).status().unwrap().success();
     if !works {
-        eprintln!("SKIPPED: gcc cannot build programs with ThreadSanitizer on this machine");
+        skipped("gcc cannot build programs with ThreadSanitizer on this machine");
     }
     works
 }

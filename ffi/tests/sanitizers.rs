@@ -5,6 +5,7 @@ mod library;
 
 use std::process::Command;
 
+use library::consumer::skipped;
 use library::programs::{compile, programs_dir, run, succeed};
 use library::{shared_library, small};
 
@@ -19,7 +20,7 @@ fn available() -> bool {
     let built = Command::new(GCC[0]).args(&GCC[1..]).arg(&source).arg("-o").arg(&program).status();
     let works = built.is_ok_and(|status| status.success()) && Command::new(&program).status().unwrap().success();
     if !works {
-        eprintln!("SKIPPED: gcc cannot build programs with sanitizers on this machine; tools/setup.sh installs it");
+        skipped("gcc cannot build programs with sanitizers on this machine");
     }
     works
 }

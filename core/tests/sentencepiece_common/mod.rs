@@ -1,6 +1,7 @@
 //! A small SentencePiece vocabulary and the files that hold it.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use emotion_llama_core::llama::Vocabulary;
@@ -23,7 +24,12 @@ pub fn reference(path: &str) -> Option<PathBuf> {
         }
         None if beside.is_dir() => Some(beside.join(path)),
         None => {
-            eprintln!("SKIPPED: no reference fixtures in {}; set EMOTION_LLAMA_REFERENCE", beside.display());
+            // Past the test harness, which holds back what passing tests print.
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: no reference fixtures in {}; set EMOTION_LLAMA_REFERENCE",
+                beside.display()
+            );
             None
         }
     }

@@ -100,9 +100,14 @@ pub fn has(program: &str) -> bool {
     found
 }
 
-/// Says that something was not tested. The macros' output would be kept back, because the test passes.
+/// Says that something was not tested.
 pub fn skipped(why: &str) {
-    std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
+    say(&format!("SKIPPED: {why}"));
+}
+
+/// Says `text` where it is read: what the macros print is held back when a test passes.
+pub fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 /// Every example's source: each is built and run by name, so that none is forgotten.

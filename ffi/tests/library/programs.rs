@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use super::consumer::say;
 use super::{include_dir, root, shared_library};
 
 /// A copy of `library` in `dir` under the names that programs are linked with and look for.
@@ -52,7 +53,7 @@ pub struct Run {
 pub fn run(dir: &Path, command: &mut Command, what: &str) -> Run {
     let began = Instant::now();
     let output = command.env("LD_LIBRARY_PATH", dir).output().unwrap();
-    println!("{what}: {:.1} s, {}", began.elapsed().as_secs_f64(), output.status);
+    say(&format!("{what}: {:.1} s, {}", began.elapsed().as_secs_f64(), output.status));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Run { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
@@ -62,15 +63,8 @@ pub fn succeed(dir: &Path, command: &mut Command, what: &str) -> String {
     let Run { code, out, err } = run(dir, command, what);
     assert!(code == Some(0), "{what}: {out}{err}");
     assert!(err.is_empty(), "{what}: something printed: {err}");
-    print!("{out}");
-    out
-}
-
-/// Whether `program` is on this machine; says so loudly where it is not.
-pub fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !found {
-        eprintln!("SKIPPED: there is no {program} on this machine; tools/setup.sh installs it");
+    if !out.is_empty() {
+        say(out.trim_end());
     }
-    found
+    out
 }
