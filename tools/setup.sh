@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what the build needs is there. Installs system packages where that is possible without asking for a
 # password; otherwise says in one line what to install. A second run finds everything and does nothing.
-# setup.sh dist: also what `make dist` needs.
+# setup.sh test: also what `make test` needs; setup.sh dist: also what `make dist` needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,9 +27,12 @@ need c++ || missing+=(g++)
 has_ffmpeg_headers || missing+=(pkg-config libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev)
 has_libclang || missing+=(libclang-dev)
 need ffmpeg || missing+=(ffmpeg)
-need valgrind || missing+=(valgrind)
 need python3 || missing+=(python3)
 has_venv || missing+=(python3-venv)
+if [ "${1:-}" = test ]; then
+  need valgrind || missing+=(valgrind)
+  need clang++ || missing+=(clang)
+fi
 if [ "${1:-}" = dist ]; then
   need nasm || missing+=(nasm)
   need make || missing+=(make)
