@@ -37,7 +37,9 @@ bash tools/install_library.sh "$built" "$stage" "$ffmpeg" >/dev/null
 bash tools/check_glibc.sh "$glibc" "$stage"/lib/*.so.* >&2
 
 doc=$stage/share/doc/emotion-llama
-cp -r examples "$stage/examples"
+# Those of the other languages come with their packages.
+mkdir "$stage/examples"
+cp -r examples/CMakeLists.txt examples/c examples/cpp "$stage/examples/"
 cp docs/c.md "$doc/"
 cp -r "$ffmpeg/doc" "$doc/ffmpeg"
 cp tools/build_ffmpeg.sh "$doc/ffmpeg/"
