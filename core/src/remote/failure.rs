@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::Value;
 
-use super::exchange::{Client, Head};
+use super::client::{Client, Head};
 use crate::error::{Error, ErrorKind};
 
 /// Longest text of a server in a message, in characters.

@@ -7,6 +7,7 @@
 //! Nothing is read from the environment: no proxy, no key. A redirect is followed only within the same server.
 
 mod address;
+mod client;
 mod clip;
 mod exchange;
 mod failure;
@@ -26,8 +27,8 @@ use serde_json::{json, Value};
 use ureq::tls::{parse_pem, PemItem, RootCerts, TlsConfig};
 
 use self::address::Address;
+use self::client::{Call, Client, Head, Key};
 use self::clip::SentClip;
-use self::exchange::{Call, Client, Head, Key};
 use self::multipart::Media;
 use self::published::Published;
 use crate::analysis::{milliseconds, Analysis};

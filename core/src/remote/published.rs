@@ -2,7 +2,7 @@
 
 use serde_json::{json, Value};
 
-use super::exchange::{Body, Call, Client};
+use super::client::{Body, Call, Client};
 use super::failure;
 use super::multipart::{Media, Multipart};
 use crate::analysis::{Analysis, AnalysisNote};

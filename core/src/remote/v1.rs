@@ -6,7 +6,8 @@ use std::time::Instant;
 use serde_json::{json, Value};
 use ureq::http::Method;
 
-use super::exchange::{Body, Call, Client, Flow, Head};
+use super::client::{Body, Call, Client, Head};
+use super::exchange::Flow;
 use super::failure;
 use super::multipart::{Media, Multipart};
 use super::sse::{EventParser, ServerEvent};
