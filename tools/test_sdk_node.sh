@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the packages of dist/node with npm in an empty directory, without a network, and runs the tests, the conformance cases and the
 # examples there: test_sdk_node.sh [PACKAGES]
-# RUNS is how many analyses the memory test makes (50). NODES are the programs to try, by default node, node18, node20 and node22; the first that
-# is there runs everything, the others the client's tests and the conformance cases.
+# RUNS is how many analyses the memory test makes: 500 with a small pack, which target/release/emotion-llama makes, else 50. NODES are the programs
+# to try, by default node and those of `tools/setup.sh sdks`; the first that is there runs everything, the others the tests.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null; then
@@ -15,6 +15,8 @@ if [ $# -eq 0 ] && [ "$(uname -sm)" != "Linux x86_64" ]; then
 fi
 packages=$(cd "${1:-$root/dist/node}" && pwd)
 clips=$(cd "${EMOTION_LLAMA_CLIPS:-$root/build/clips}" && pwd)
+cli=$root/target/release/emotion-llama
+kept=$root/build/node/node_modules
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
@@ -33,7 +35,7 @@ cd app
 echo '{ "private": true }' >package.json
 first=
 majors=" "
-for name in ${NODES:-node node18 node20 node22}; do
+for name in ${NODES:-node "$kept/node18/bin/node" "$kept/node22/bin/node"}; do
     program=$(command -v "$name" || true)
     [ -n "$program" ] || continue
     major=$("$program" -p 'parseInt(process.versions.node)')
@@ -49,15 +51,21 @@ for name in ${NODES:-node node18 node20 node22}; do
         cp "$root"/examples/node/*.mjs .
         extra+=(EMOTION_LLAMA_PACK="$scratch/app/node_modules/@emotion-llama/model-mini/packs/emotion-llama-mini")
         run node --test --test-reporter=spec --test-concurrency=1 test/*.test.mjs
-        run node test/many.mjs "${RUNS:-50}"
+        runs=50
+        small=()
+        if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception none --out ../small >/dev/null; then
+            runs=500
+            small=(EMOTION_LLAMA_PACK="$scratch/small")
+        fi
+        run "${small[@]}" node test/many.mjs "${RUNS:-$runs}"
+        run node test/conformance.mjs
+        run node test/conformance.mjs --client browser
     else
-        run node --test --test-concurrency=1 test/client.test.mjs
+        run node --test --test-concurrency=1 test/client.test.mjs test/ends.test.mjs
     fi
-    run node test/conformance.mjs
-    run node test/conformance.mjs --client browser
 done
 for major in 18 20 22; do
-    case $majors in *" $major "*) ;; *) echo "not tried: Node $major is not on this machine" ;; esac
+    case $majors in *" $major "*) ;; *) echo "SKIPPED Node $major, which is not on this machine" ;; esac
 done
 
 ln -sfn "$(readlink -f "$(command -v "$first")")" ../bin/node
@@ -68,13 +76,11 @@ mkdir folder
 ln -s "$clips"/1001_DFA_{ANG,HAP,NEU,SAD}_XX.flv folder/
 run node folder.mjs folder
 
-# The types, where TypeScript and the types of Node are on the machine: TYPES is a node_modules that has them.
-if [ -n "${TYPES:-}" ]; then
-    ln -s "$(readlink -f "$TYPES/typescript")" node_modules/typescript
-    ln -s "$(readlink -f "$TYPES/@types")" node_modules/@types
-    [ ! -d "$TYPES/undici-types" ] || ln -s "$(readlink -f "$TYPES/undici-types")" node_modules/undici-types
+# The types, with TypeScript and the types of Node 18 from `tools/setup.sh sdks`.
+if [ -d "$kept/typescript" ]; then
+    ln -s "$kept"/{typescript,@types,undici-types} node_modules/
     run node node_modules/typescript/bin/tsc -p test/types
     echo "the types compile"
 else
-    echo "not tried: TypeScript; name a node_modules with typescript and @types/node in TYPES"
+    echo "SKIPPED the types: TypeScript is not in build/node; tools/setup.sh sdks installs it"
 fi

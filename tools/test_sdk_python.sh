@@ -2,7 +2,7 @@
 # Installs the wheels of dist/python with pip in an empty directory, without a network, and runs the tests, the conformance cases and the
 # examples there: test_sdk_python.sh [WHEELS]
 # RUNS is how many rounds the memory test takes: 500 with a small pack, which target/release/emotion-llama makes, else 50. PYTHON is the
-# interpreter; MYPY and AUDITWHEEL are these programs, where they are not on the PATH.
+# interpreter; MYPY and AUDITWHEEL are these programs, by default those of `tools/setup.sh sdks`.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
@@ -17,9 +17,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-# The caller's environment is left behind: no compiler's paths, no library of the working tree.
-bin=$("$python" -c 'import os, sys; print(os.path.dirname(os.path.realpath(sys.executable)))')
-run() { env -i HOME="$scratch" PATH="$scratch/venv/bin:$bin:/usr/bin:/bin" LANG=C.UTF-8 "$@"; }
+# The caller's environment is left behind: Python and no other program, no compiler, no library of the working tree.
+run() { env -i HOME="$scratch" PATH="$scratch/venv/bin" LANG=C.UTF-8 "$@"; }
 "$python" -m venv venv
 run venv/bin/python -m pip --disable-pip-version-check install --quiet --no-index --find-links "$wheels" emotion-llama emotion-llama-model-mini
 run venv/bin/python -m pip list --format=freeze
@@ -50,17 +49,21 @@ mkdir folder
 ln -s "$clips"/1001_DFA_{ANG,HAP,NEU,SAD}_XX.flv folder/
 run venv/bin/python "$root/examples/python/folder.py" folder
 
-# The types, where mypy is on the machine.
-mypy=${MYPY:-$(command -v mypy || true)}
-if [ -n "$mypy" ]; then
+# The types, and what the wheel takes from the system, with mypy and auditwheel from `tools/setup.sh sdks`.
+mypy=${MYPY:-$root/build/venv/bin/mypy}
+if [ -x "$mypy" ]; then
     (cd "$root/bindings/python" && "$mypy" --strict --cache-dir "$scratch/mypy" src tests/*.py ../../examples/python/*.py)
 else
-    echo "SKIPPED mypy --strict: mypy is not on this machine"
+    echo "SKIPPED mypy --strict: there is no mypy in build/venv"
 fi
-# What a wheel may take from the system, where auditwheel is on the machine.
-auditwheel=${AUDITWHEEL:-$(command -v auditwheel || true)}
-if [ -n "$auditwheel" ]; then
-    "$auditwheel" show "$wheels"/emotion_llama-*.whl
+auditwheel=${AUDITWHEEL:-$root/build/venv/bin/auditwheel}
+if [ -x "$auditwheel" ]; then
+    wheel=$(ls "$wheels"/emotion_llama-*.whl)
+    "$auditwheel" show "$wheel" | tee shown
+    # The tag of the file's name is what auditwheel finds.
+    tag=${wheel%.whl}
+    tag=${tag##*-}
+    grep -qF "\"${tag%%.*}\"" <(tr '\n' ' ' <shown)
 else
-    echo "SKIPPED auditwheel: it is not on this machine"
+    echo "SKIPPED auditwheel: it is not in build/venv"
 fi
