@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs dist/go in an empty module, with nothing but Go on the PATH and no network, and runs examples, tests and conformance there.
-# EMOTION_LLAMA_PACK and EMOTION_LLAMA_CLIPS are the mini pack and the clips, by default those in build/. EMOTION_LLAMA_ANALYSES is how many
-# analyses one process makes.
+# EMOTION_LLAMA_PACK and EMOTION_LLAMA_CLIPS are the mini pack and the clips, by default those in build/. RUNS is how many analyses the memory
+# test makes: 500 with a small pack, which target/release/emotion-llama makes, else 25.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -22,6 +22,13 @@ unset EMOTION_LLAMA_LIBRARY
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+cli=$root/target/release/emotion-llama
+runs=25
+if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception none --out "$scratch/small" >/dev/null 2>&1; then
+    runs=500
+    export EMOTION_LLAMA_SMALL_PACK=$scratch/small
+fi
+export EMOTION_LLAMA_ANALYSES=${RUNS:-$runs}
 GOCACHE=$(go env GOCACHE)
 goroot=$(go env GOROOT)
 compiler=$(command -v cc || true)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Uses what sdk_java.sh put in dist/java from an empty project, with Maven: test_sdk_java.sh
 # Lists what is in the jars; runs the tests, the conformance cases and the examples against them. Maven's own local repository serves the
-# other dependencies, so this works without a network when it did so once with one. ANALYSES says how many one process makes.
+# other dependencies, so this works without a network when it did so once with one. RUNS is how many analyses the memory test makes: 500
+# with a small pack, which target/release/emotion-llama makes, else 20.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -89,8 +90,14 @@ cat >"$scratch/project/pom.xml" <<POM
   </plugins></build>
 </project>
 POM
+cli=$root/target/release/emotion-llama
+runs=20
+if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception none --out "$scratch/small" >/dev/null 2>&1; then
+    runs=500
+    clean+=("EMOTION_LLAMA_SMALL_PACK=$scratch/small")
+fi
 "${clean[@]}" "EMOTION_LLAMA_PACK=$pack" mvn -B -q -Dstyle.color=never -f "$scratch/project/pom.xml" test dependency:build-classpath \
-    "-Dmdep.outputFile=$scratch/classpath" "-Demotionllama.repository=$root" "-Demotionllama.analyses=${ANALYSES:-20}"
+    "-Dmdep.outputFile=$scratch/classpath" "-Demotionllama.repository=$root" "-Demotionllama.analyses=${RUNS:-$runs}"
 
 # The conformance cases, embedded and against the stub server.
 "${clean[@]}" "EMOTION_LLAMA_PACK=$pack" java "-Demotionllama.repository=$root" \

@@ -239,6 +239,9 @@ func TestEveryConstantIsBound(t *testing.T) {
 		if isCode && Code(value).String() != strings.ToLower(name) {
 			t.Errorf("%s is called %q", long, Code(value))
 		}
+		if isCode && Code(value).HTTPStatus() == 0 {
+			t.Errorf("%s has no HTTP status", long)
+		}
 	}
 }
 

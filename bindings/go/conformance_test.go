@@ -514,6 +514,8 @@ func checkFailure(text json.RawMessage, err error) error {
 		return fmt.Errorf("%w is of another type", err)
 	case failure.Name != wanted.Name || failure.Code != wanted.Code || !errors.Is(err, wanted.Code):
 		return fmt.Errorf("it failed with %w, not with %s", err, wanted.Name)
+	case wanted.HTTPStatus != 0 && failure.Code.HTTPStatus() != wanted.HTTPStatus:
+		return fmt.Errorf("%w has the HTTP status %d, not %d", err, failure.Code.HTTPStatus(), wanted.HTTPStatus)
 	case !strings.Contains(failure.Message, wanted.MessageHas):
 		return fmt.Errorf("the message %q has no %q", failure.Message, wanted.MessageHas)
 	}

@@ -50,6 +50,25 @@ var codeNames = map[Code]string{
 	Unreachable:      "unreachable",
 }
 
+// Statuses of HTTP, as a server gives them: 499 is what proxies call a caller who went away.
+var codeStatuses = map[Code]int{
+	InvalidArgument:  400,
+	MediaUndecodable: 400,
+	MediaTooLarge:    413,
+	NotFound:         404,
+	PackInvalid:      500,
+	OutOfMemory:      503,
+	Overloaded:       503,
+	Cancelled:        499,
+	Timeout:          504,
+	Internal:         500,
+	Unreachable:      502,
+}
+
+// HTTPStatus gives the status of HTTP that the server gives this kind of failure, for example 404; 0 for codes that this package does
+// not know.
+func (c Code) HTTPStatus() int { return codeStatuses[c] }
+
 // String gives the code's name, for example "not_found".
 func (c Code) String() string {
 	if name, known := codeNames[c]; known {

@@ -55,6 +55,31 @@ namespace EmotionLlama
 
         /// <summary>The kind's stable name, for example <c>not_found</c>.</summary>
         public string Name { get; private set; }
+
+        /// <summary>The HTTP status that the server gives it, for example 404; null for a kind that this version has no name for.</summary>
+        public int? HttpStatus
+        {
+            get { return StatusOf(Code); }
+        }
+
+        internal static int? StatusOf(ErrorCode code)
+        {
+            switch (code)
+            {
+                case ErrorCode.InvalidArgument: return 400;
+                case ErrorCode.MediaUndecodable: return 400;
+                case ErrorCode.MediaTooLarge: return 413;
+                case ErrorCode.NotFound: return 404;
+                case ErrorCode.PackInvalid: return 500;
+                case ErrorCode.OutOfMemory: return 503;
+                case ErrorCode.Overloaded: return 503;
+                case ErrorCode.Cancelled: return 499;
+                case ErrorCode.Timeout: return 504;
+                case ErrorCode.Internal: return 500;
+                case ErrorCode.Unreachable: return 502;
+                default: return null;
+            }
+        }
     }
 
     /// <summary>
@@ -81,6 +106,12 @@ namespace EmotionLlama
         public string Name
         {
             get { return "cancelled"; }
+        }
+
+        /// <summary>Always 499, as the server has it.</summary>
+        public int? HttpStatus
+        {
+            get { return EmotionLlamaException.StatusOf(Code); }
         }
     }
 }

@@ -97,6 +97,12 @@ namespace EmotionLlama.Tests
                 "constants");
         }
 
+        public static void EveryErrorHasAnHttpStatus()
+        {
+            foreach (ErrorCode code in Enum.GetValues(typeof(ErrorCode))) Check.That(EmotionLlamaException.StatusOf(code) >= 400, code.ToString());
+            Check.Equal(null, EmotionLlamaException.StatusOf((ErrorCode)99), "a later one");
+        }
+
         public static void EveryHandleIsASafeHandle()
         {
             // A status and a text are freed by the call that gets them.

@@ -122,36 +122,28 @@ namespace EmotionLlama.Tests
                 Call(expect);
                 return;
             }
-            ErrorCode code;
-            string name;
-            string message;
             try
             {
                 Call(new JsonObject());
             }
             catch (EmotionLlamaException failure)
             {
-                code = failure.Code;
-                name = failure.Name;
-                message = failure.Message;
-                CheckError(error, code, name, message);
+                CheckError(error, failure.Code, failure.Name, failure.HttpStatus, failure.Message);
                 return;
             }
             catch (EmotionLlamaCanceledException failure)
             {
-                code = failure.Code;
-                name = failure.Name;
-                message = failure.Message;
-                CheckError(error, code, name, message);
+                CheckError(error, failure.Code, failure.Name, failure.HttpStatus, failure.Message);
                 return;
             }
             throw new CheckFailed("no failure, expected " + error.Text("name"));
         }
 
-        private static void CheckError(JsonObject error, ErrorCode code, string name, string message)
+        private static void CheckError(JsonObject error, ErrorCode code, string name, int? status, string message)
         {
             Check.Equal(error.Text("name"), name, "name (" + message + ")");
             if (error.Has("code")) Check.Equal(error.Whole("code"), (long)code, "code");
+            if (error.Has("http_status")) Check.Equal(error.Whole("http_status"), (long)(status ?? 0), "HTTP status");
             string part = error.Text("message_has");
             if (part != null) Check.That(message.Contains(part), "the message has no \"" + part + "\": " + message);
         }

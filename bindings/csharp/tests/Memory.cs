@@ -33,7 +33,7 @@ namespace EmotionLlama.Tests
                 last = Resident();
             }
             Console.WriteLine(
-                "{0} analyses in {1:0} s: {2} KiB resident after the eleventh, {3} KiB after the last", count, clock.Elapsed.TotalSeconds, first, last);
+                "csharp: {0} analyses in {1:0.0} s: {2} kB resident after the eleventh, {3} kB after the last", count, clock.Elapsed.TotalSeconds, first, last);
             return 0;
         }
 

@@ -46,4 +46,13 @@ public final class EmotionLLaMAException extends RuntimeException {
     public ErrorCode errorCode() {
         return ErrorCode.of(code);
     }
+
+    /**
+     * The HTTP status that the server gives it.
+     *
+     * @return for example 404; 0 when {@link #errorCode()} is {@link ErrorCode#UNKNOWN}
+     */
+    public int httpStatus() {
+        return errorCode().httpStatus();
+    }
 }

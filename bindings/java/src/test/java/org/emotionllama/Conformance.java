@@ -455,6 +455,9 @@ final class Conformance {
         if (expect.has("code")) {
             equal("error code", expect.get("code").getAsInt(), error.code());
         }
+        if (expect.has("http_status")) {
+            equal("HTTP status", expect.get("http_status").getAsInt(), error.httpStatus());
+        }
         if (expect.has("message_has") && !error.getMessage().contains(expect.get("message_has").getAsString())) {
             throw new Mismatch("the message has no " + expect.get("message_has") + ": " + error.getMessage());
         }
