@@ -31,6 +31,8 @@ pub enum Command {
     ///
     /// Decoding is greedy and without a penalty, as in the published evaluation.
     Evaluate(EvaluateOptions),
+    /// Answer over HTTP: the documented calls, Gradio's protocol, version 1 of our own
+    Serve(emotion_llama_server::config::Flags),
     /// Say what works on this machine and what is missing
     Doctor(DoctorOptions),
     /// Make a pack of the published Emotion-LLaMA checkpoints

@@ -7,6 +7,7 @@ mod convert;
 mod doctor;
 mod evaluate;
 mod pack;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,10 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // It logs in a form of its own.
+    if let Command::Serve(flags) = &arguments.command {
+        return serve::run(flags);
+    }
     let mut filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
     // Its traces hold every byte that is sent, a server's key among them.
     if let Ok(directive) = "ureq_proto=error".parse() {
@@ -30,6 +35,7 @@ fn main() -> ExitCode {
         Command::Analyze(options) => analyze::run(&options),
         Command::Convert(options) => convert::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
+        Command::Serve(flags) => return serve::run(&flags),
         Command::Doctor(options) => doctor::run(&options),
         Command::Pack(command) => pack::run(&command),
     };

@@ -29,7 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub use backend::{backend_version, has_decoder};
 pub use encode::encode;
 pub use note::Note;
-pub use source::Source;
+pub use source::{FileReader, OpenFile, Source};
 
 /// One decoded picture.
 #[derive(Clone)]

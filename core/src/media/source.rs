@@ -17,12 +17,74 @@ pub enum Source {
     Path(PathBuf),
     /// The content of a file.
     Bytes(Arc<[u8]>),
+    /// A file that was opened already, by someone who saw to it that it may be read.
+    File(OpenFile),
+}
+
+/// A file that is open. Clones share it, and each reads from its start.
+#[derive(Debug, Clone)]
+pub struct OpenFile {
+    file: Arc<File>,
+    name: PathBuf,
+}
+
+impl OpenFile {
+    /// `file`, which messages call `name`.
+    pub fn new(file: File, name: impl Into<PathBuf>) -> Self {
+        Self { file: Arc::new(file), name: name.into() }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// A reader of its own at the start.
+    pub fn reader(&self) -> FileReader {
+        FileReader { file: Arc::clone(&self.file), position: 0 }
+    }
+
+    fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.file.metadata()
+    }
+}
+
+/// Reads an [`OpenFile`] at a position of its own.
+#[derive(Debug)]
+pub struct FileReader {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Read for FileReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        let count = std::os::unix::fs::FileExt::read_at(self.file.as_ref(), buffer, self.position)?;
+        #[cfg(windows)]
+        let count = std::os::windows::fs::FileExt::seek_read(self.file.as_ref(), buffer, self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for FileReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let (base, offset) = match to {
+            SeekFrom::Start(position) => (position, 0),
+            SeekFrom::Current(offset) => (self.position, offset),
+            SeekFrom::End(offset) => (self.file.metadata()?.len(), offset),
+        };
+        let before = || io::Error::new(io::ErrorKind::InvalidInput, "a position before the start of the file");
+        self.position = base.checked_add_signed(offset).ok_or_else(before)?;
+        Ok(self.position)
+    }
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Source::File(file) => f.debug_tuple("File").field(&file.name).finish(),
             Source::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
         }
     }
@@ -32,6 +94,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Path(path) => write!(f, "{}", path.display()),
+            Source::File(file) => write!(f, "{}", file.name.display()),
             Source::Bytes(bytes) => write!(f, "the given {} bytes", bytes.len()),
         }
     }
@@ -52,6 +115,12 @@ impl From<&Path> for Source {
 impl From<&str> for Source {
     fn from(path: &str) -> Self {
         Source::Path(PathBuf::from(path))
+    }
+}
+
+impl From<OpenFile> for Source {
+    fn from(file: OpenFile) -> Self {
+        Source::File(file)
     }
 }
 
@@ -78,18 +147,8 @@ impl Source {
     pub(crate) fn check(&self, limits: &Limits) -> Result<()> {
         let bytes = match self {
             Source::Bytes(bytes) => bytes.len() as u64,
-            Source::Path(path) => {
-                let metadata = std::fs::metadata(path).map_err(read_error)?;
-                if metadata.is_dir() {
-                    return Err(Error::invalid_argument("this is a directory; give the path of a media file"));
-                }
-                if !metadata.is_file() {
-                    return Err(Error::invalid_argument(
-                        "this is not a regular file; give the path of a media file, or read it and pass the bytes",
-                    ));
-                }
-                metadata.len()
-            }
+            Source::Path(path) => regular_length(&std::fs::metadata(path).map_err(read_error)?)?,
+            Source::File(file) => regular_length(&file.metadata().map_err(read_error)?)?,
         };
         if bytes == 0 {
             return Err(Error::undecodable(
@@ -104,9 +163,22 @@ impl Source {
         let content = match self {
             Source::Bytes(bytes) => Content::Bytes(Cursor::new(Arc::clone(bytes))),
             Source::Path(path) => Content::File(File::open(path).map_err(read_error)?),
+            Source::File(file) => Content::Shared(file.reader()),
         };
         Ok(Reader { content, cancel: cancel.clone() })
     }
+}
+
+fn regular_length(metadata: &std::fs::Metadata) -> Result<u64> {
+    if metadata.is_dir() {
+        return Err(Error::invalid_argument("this is a directory; give the path of a media file"));
+    }
+    if !metadata.is_file() {
+        return Err(Error::invalid_argument(
+            "this is not a regular file; give the path of a media file, or read it and pass the bytes",
+        ));
+    }
+    Ok(metadata.len())
 }
 
 fn read_error(error: io::Error) -> Error {
@@ -129,6 +201,7 @@ pub(super) struct Reader {
 
 enum Content {
     File(File),
+    Shared(FileReader),
     Bytes(Cursor<Arc<[u8]>>),
 }
 
@@ -139,6 +212,7 @@ impl Read for Reader {
         }
         match &mut self.content {
             Content::File(file) => file.read(buffer),
+            Content::Shared(file) => file.read(buffer),
             Content::Bytes(bytes) => bytes.read(buffer),
         }
     }
@@ -148,7 +222,29 @@ impl Seek for Reader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         match &mut self.content {
             Content::File(file) => file.seek(position),
+            Content::Shared(file) => file.seek(position),
             Content::Bytes(bytes) => bytes.seek(position),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn readers_of_one_open_file_do_not_disturb_each_other() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let open = OpenFile::new(file, "clip.mp4");
+        let (mut one, mut two) = (open.reader(), open.clone().reader());
+        let mut text = String::new();
+        assert_eq!(one.seek(SeekFrom::End(-3)).unwrap(), 7);
+        two.read_to_string(&mut text).unwrap();
+        one.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "0123456789789");
+        assert!(one.seek(SeekFrom::Current(-11)).is_err());
+        assert_eq!(Source::from(open).to_string(), "clip.mp4");
     }
 }

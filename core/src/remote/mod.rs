@@ -230,7 +230,7 @@ impl Remote {
     fn media(&self, request: &Request) -> Result<Option<Media>> {
         let takes_uploads = !matches!(self.0.protocol, Protocol::Published(Published::FastApi));
         let is_wanted = match request.source {
-            Source::Bytes(_) => true,
+            Source::Bytes(_) | Source::File(_) => true,
             Source::Path(_) => self.0.upload == Upload::Auto,
         };
         if takes_uploads && is_wanted {

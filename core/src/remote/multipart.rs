@@ -3,12 +3,12 @@
 use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::BuildHasher;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::media::{Limits, Source};
+use crate::media::{Limits, OpenFile, Source};
 
 /// A clip that is sent.
 #[derive(Debug, Clone)]
@@ -21,6 +21,7 @@ pub(super) struct Media {
 #[derive(Clone)]
 enum Content {
     File(PathBuf),
+    Open(OpenFile),
     Bytes(Arc<[u8]>),
 }
 
@@ -28,6 +29,7 @@ impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Content::File(path) => f.debug_tuple("File").field(path).finish(),
+            Content::Open(file) => f.debug_tuple("Open").field(&file.name()).finish(),
             Content::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
         }
     }
@@ -47,8 +49,11 @@ impl Media {
             },
             Source::Path(path) => {
                 let Some(length) = readable_length(path) else { return Ok(None) };
-                let name = path.file_name().map_or_else(|| "clip".into(), |name| name.to_string_lossy().into_owned());
-                Self { name, content: Content::File(path.clone()), length }
+                Self { name: file_name(path), content: Content::File(path.clone()), length }
+            }
+            Source::File(file) => {
+                let length = file.reader().seek(io::SeekFrom::End(0)).unwrap_or_default();
+                Self { name: file_name(file.name()), content: Content::Open(file.clone()), length }
             }
         };
         source.check(limits).map_err(|error| error.context(source))?;
@@ -58,9 +63,14 @@ impl Media {
     fn open(&self) -> io::Result<Box<dyn Read>> {
         Ok(match &self.content {
             Content::File(path) => Box::new(Exactly { file: File::open(path)?, left: self.length }),
+            Content::Open(file) => Box::new(Exactly { file: file.reader(), left: self.length }),
             Content::Bytes(bytes) => Box::new(Cursor::new(Arc::clone(bytes))),
         })
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| "clip".into(), |name| name.to_string_lossy().into_owned())
 }
 
 fn readable_length(path: &Path) -> Option<u64> {
@@ -71,12 +81,12 @@ fn readable_length(path: &Path) -> Option<u64> {
 }
 
 /// A file whose length was told: not a byte more, and an error when there are fewer.
-struct Exactly {
-    file: File,
+struct Exactly<R> {
+    file: R,
     left: u64,
 }
 
-impl Read for Exactly {
+impl<R: Read> Read for Exactly<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = buffer.get_mut(..most).unwrap_or_default();

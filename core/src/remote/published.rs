@@ -106,7 +106,7 @@ pub(super) fn analyze(
                 Error::invalid_argument(format!("the path {} is not UTF-8; rename the file", path.display()))
             })?
             .to_owned(),
-        (Source::Bytes(_), ..) => {
+        (Source::Bytes(_) | Source::File(_), ..) => {
             return Err(Error::invalid_argument(format!(
                 "{} takes no uploads, only paths of its own files; give the path of a file that the server can read",
                 client.address

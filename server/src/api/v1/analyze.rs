@@ -1,0 +1,98 @@
+//! `POST /v1/analyze`
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{header, HeaderMap};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::Json;
+use futures_util::Stream;
+use serde_json::{json, Value};
+
+use crate::api::intake;
+use crate::client::Client;
+use crate::error::{ApiError, ApiResult};
+use crate::state::App;
+use crate::work::ask::{self, Answer};
+use crate::work::job::{Reader, Step, Update};
+
+/// How often a stream that has nothing to tell shows that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// `POST /v1/analyze`
+pub async fn analyze(State(app): State<Arc<App>>, client: Client, request: Request) -> ApiResult<Response> {
+    app.engine()?;
+    let headers = request.headers().clone();
+    let asked = intake::ask(&app, &client, request).await?;
+    answer(&headers, ask::answer(&app, asked).await?).await
+}
+
+/// The answer in the form that the client wants: events, or the analysis.
+///
+/// # Errors
+/// What the job fails with, where no stream was begun.
+pub async fn answer(headers: &HeaderMap, reader: Reader<Answer>) -> ApiResult<Response> {
+    if wants_events(headers) {
+        let stream = Sse::new(events(reader)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+        // A proxy in between must pass on what it gets.
+        return Ok(([(header::HeaderName::from_static("x-accel-buffering"), "no")], stream).into_response());
+    }
+    let analysis = reader.outcome().await?;
+    Ok(Json(analysis.as_ref()).into_response())
+}
+
+/// Whether `Accept` names an event stream.
+pub fn wants_events(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_stream = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+            is_stream && !parts.any(|part| part.eq_ignore_ascii_case("q=0"))
+        })
+    })
+}
+
+fn events(mut reader: Reader<Answer>) -> impl Stream<Item = Result<Event, Infallible>> {
+    async_stream::stream! {
+        loop {
+            match reader.next().await {
+                Step::Rank(_) => {}
+                Step::Update(Update::Stage(stage)) => yield Ok(event("stage", &json!({"type": "stage", "stage": stage}))),
+                Step::Update(Update::Text(text)) => yield Ok(event("text", &json!({"type": "text", "text": &*text}))),
+                Step::Done(Ok(analysis)) => {
+                    let event = serde_json::to_value(&*analysis)
+                        .map(|analysis| event("result", &json!({"type": "result", "analysis": analysis})));
+                    yield Ok(event.unwrap_or_else(|error| failure(&ApiError::internal(error))));
+                    return;
+                }
+                Step::Done(Err(error)) => {
+                    yield Ok(failure(&error));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn failure(error: &ApiError) -> Event {
+    event("error", &error.to_json())
+}
+
+fn event(name: &str, data: &Value) -> Event {
+    Event::default().event(name).data(data.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_given_to_who_asks_for_it() {
+        let wants = |accept: &str| wants_events(&[(header::ACCEPT, accept.parse().unwrap())].into_iter().collect());
+        assert!(wants("text/event-stream, application/json") && wants("application/json;q=0.5, Text/Event-Stream;q=1"));
+        assert!(!wants("application/json") && !wants("*/*") && !wants("text/event-stream;q=0"));
+    }
+}

@@ -1,0 +1,58 @@
+//! `GET /v1/models`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::ApiResult;
+use crate::state::App;
+
+/// The models of this server, the one that answers first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Models {
+    /// `list`
+    object: &'static str,
+    /// The models.
+    data: Vec<Model>,
+}
+
+/// A model.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Model {
+    /// Name of the pack.
+    id: String,
+    /// `model`
+    object: &'static str,
+    /// Version of the pack.
+    version: String,
+    /// SHA-256 of the pack's manifest.
+    digest: String,
+    /// What kind of model it is.
+    architecture: String,
+    /// The label words, in order.
+    labels: Vec<String>,
+    /// `emotion`, and `reason` where the model gives reasons.
+    tasks: Vec<String>,
+    /// What it computes on.
+    devices: Vec<String>,
+}
+
+/// `GET /v1/models`
+pub async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<Models>> {
+    let engine = app.engine()?;
+    let (pack, manifest) = (engine.pack(), engine.pack().manifest());
+    let model = Model {
+        id: manifest.name.clone(),
+        object: "model",
+        version: manifest.version.clone(),
+        digest: pack.digest().to_owned(),
+        architecture: manifest.model.architecture().to_string(),
+        labels: manifest.labels.clone(),
+        tasks: manifest.model.tasks().iter().map(ToString::to_string).collect(),
+        devices: vec!["cpu".into()],
+    };
+    Ok(Json(Models { object: "list", data: vec![model] }))
+}

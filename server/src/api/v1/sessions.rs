@@ -1,0 +1,67 @@
+//! `/v1/sessions`
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::Json;
+use emotion_llama_core::request::Question;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::analyze;
+use crate::api::intake;
+use crate::client::Client;
+use crate::error::ApiResult;
+use crate::state::App;
+
+/// A conversation that was begun.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Session {
+    /// Its name in the paths of further calls.
+    id: String,
+    /// Seconds without a question after which it ends.
+    expires_s: f64,
+}
+
+/// `POST /v1/sessions`
+pub async fn open(
+    State(app): State<Arc<App>>,
+    client: Client,
+    request: Request,
+) -> ApiResult<(StatusCode, Json<Session>)> {
+    app.engine()?;
+    let asked = intake::ask(&app, &client, request).await?;
+    let opened = app.sessions.begin(&app, asked, &client)?.outcome().await?;
+    let id = app.sessions.keep(opened)?;
+    Ok((StatusCode::CREATED, Json(Session { id, expires_s: app.sessions.expires_s() })))
+}
+
+/// `POST /v1/sessions/{id}/ask`
+pub async fn ask(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    client: Client,
+    request: Request,
+) -> ApiResult<Response> {
+    let (parts, body) = request.into_parts();
+    let (text, _) = intake::json(&app, &parts.headers, body).await?;
+    let mut question = Question::from_json(&text)?;
+    let sampling = &mut question.sampling;
+    sampling.max_new_tokens = sampling.max_new_tokens.min(app.config.limits.new_tokens);
+    let reader = app.sessions.ask(&app, &id, question, &client).await?;
+    analyze::answer(&parts.headers, reader).await
+}
+
+/// `POST /v1/sessions/{id}/reset`
+pub async fn reset(State(app): State<Arc<App>>, Path(id): Path<String>, client: Client) -> ApiResult<StatusCode> {
+    app.sessions.reset(&id, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/sessions/{id}`
+pub async fn close(State(app): State<Arc<App>>, Path(id): Path<String>, client: Client) -> ApiResult<StatusCode> {
+    app.sessions.end(&id, &client)?;
+    Ok(StatusCode::NO_CONTENT)
+}
