@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the NuGet package of the C# binding from what mcs compiled.
+"""Makes the NuGet packages of the C# binding from what mcs compiled, and of the built-in model.
 
     sdk_csharp.py retarget ASSEMBLY                               the reference to mscorlib becomes one to netstandard 2.1, in place
     sdk_csharp.py pack --built DIRECTORY --native DIRECTORY --out DIRECTORY
+    sdk_csharp.py model --pack DIRECTORY --out DIRECTORY
 
 `built` has netstandard2.0/ and netstandard2.1/; `native` has libemotionllama.so.1 and its FFmpeg, in it or in lib/. Needs Python 3.9. The same
 input gives the same bytes.
@@ -23,6 +24,8 @@ FRAMEWORKS = ("netstandard2.0", "netstandard2.1")
 ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 SONAME = re.compile(r"^lib[\w.+-]+?\.so\.\d+$")
 DESCRIPTION = "What a person in a clip feels, and what shows it"
+MODEL = "EmotionLlama.Model.Mini"
+MODEL_DESCRIPTION = "The built-in model of EmotionLlama. It is put beside the program, where a client without a pack looks for it"
 MSCORLIB_TOKEN = bytes.fromhex("b77a5c561934e089")
 NETSTANDARD_TOKEN = bytes.fromhex("cc7b13ffcd2ddd51")
 
@@ -80,18 +83,18 @@ def libraries(native):
     return found
 
 
-def nuspec():
-    groups = "".join(f'\n      <group targetFramework=".NETStandard{name[-3:]}" />' for name in FRAMEWORKS)
+def nuspec(package, description, groups):
+    groups = "".join(f'\n      <group targetFramework=".NETStandard{name[-3:]}" />' for name in groups)
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <package xmlns="http://schemas.microsoft.com/packaging/2013/05/nuspec.xsd">
   <metadata minClientVersion="3.0">
-    <id>{PACKAGE}</id>
+    <id>{package}</id>
     <version>{escape(version())}</version>
     <authors>emotion-llama-sdk</authors>
     <requireLicenseAcceptance>false</requireLicenseAcceptance>
     <license type="expression">Apache-2.0</license>
     <readme>README.md</readme>
-    <description>{DESCRIPTION}</description>
+    <description>{description}</description>
     <tags>emotion video audio multimodal native</tags>
     <dependencies>{groups}
     </dependencies>
@@ -121,20 +124,20 @@ def content_types(names):
     )
 
 
-RELATIONSHIPS = f"""<?xml version="1.0" encoding="utf-8"?>
+RELATIONSHIPS = """<?xml version="1.0" encoding="utf-8"?>
 <Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
-  <Relationship Type="http://schemas.microsoft.com/packaging/2010/07/manifest" Target="/{PACKAGE}.nuspec" Id="R1" />
-  <Relationship Type="http://schemas.openxmlformats.org/package/2006/relationships/metadata/core-properties" Target="/{{core}}" Id="R2" />
+  <Relationship Type="http://schemas.microsoft.com/packaging/2010/07/manifest" Target="/{package}.nuspec" Id="R1" />
+  <Relationship Type="http://schemas.openxmlformats.org/package/2006/relationships/metadata/core-properties" Target="/{core}" Id="R2" />
 </Relationships>
 """
 
 
-def core_properties():
+def core_properties(package, description):
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <coreProperties xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns="http://schemas.openxmlformats.org/package/2006/metadata/core-properties">
   <dc:creator>emotion-llama-sdk</dc:creator>
-  <dc:description>{DESCRIPTION}</dc:description>
-  <dc:identifier>{PACKAGE}</dc:identifier>
+  <dc:description>{description}</dc:description>
+  <dc:identifier>{package}</dc:identifier>
   <version>{escape(version())}</version>
 </coreProperties>
 """
@@ -156,22 +159,55 @@ def pack(built, native, out):
         if path.is_file() and path.parent != licences:
             files[f"licenses/{path.relative_to(licences).as_posix()}"] = path.read_bytes()
 
+    write(PACKAGE, DESCRIPTION, FRAMEWORKS, files, out)
+
+
+# What a project that refers to the package gets: the pack beside the program, where the library's client looks for it.
+TARGETS = """<Project xmlns="http://schemas.microsoft.com/developer/msbuild/2003">
+  <ItemGroup>
+    <EmotionLlamaModelMini Include="$(MSBuildThisFileDirectory)../packs/emotion-llama-mini/*" />
+    <None Include="@(EmotionLlamaModelMini)">
+      <Link>packs/emotion-llama-mini/%(Filename)%(Extension)</Link>
+      <CopyToOutputDirectory>PreserveNewest</CopyToOutputDirectory>
+      <CopyToPublishDirectory>PreserveNewest</CopyToPublishDirectory>
+      <Visible>false</Visible>
+    </None>
+  </ItemGroup>
+</Project>
+"""
+
+
+def model(directory, out):
+    files = {f"{folder}/{MODEL}.targets": TARGETS.encode() for folder in ("build", "buildTransitive")}
+    for path in sorted(directory.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            files[f"packs/{directory.name}/{path.name}"] = path
+    for name in ("LICENSE", "THIRD_PARTY.md"):
+        files[name] = (ROOT / name).read_bytes()
+    files["README.md"] = (ROOT / "packs/mini/MODEL_CARD.md").read_bytes()
+    write(MODEL, MODEL_DESCRIPTION, ("netstandard2.0",), files, out)
+
+
+def write(package, description, groups, files, out):
+    """Makes a package of files: bytes, or the path of a large file, which is stored as it is."""
     core = "package/services/metadata/core-properties/core.psmdcp"
-    files[f"{PACKAGE}.nuspec"] = nuspec().encode()
-    files[core] = core_properties().encode()
-    files["_rels/.rels"] = RELATIONSHIPS.replace("{core}", core).encode()
+    files[f"{package}.nuspec"] = nuspec(package, description, groups).encode()
+    files[core] = core_properties(package, description).encode()
+    files["_rels/.rels"] = RELATIONSHIPS.format(package=package, core=core).encode()
     files["[Content_Types].xml"] = content_types(sorted(files)).encode()
 
     out.mkdir(parents=True, exist_ok=True)
-    target = out / f"{PACKAGE}.{version()}.nupkg"
+    target = out / f"{package}.{version()}.nupkg"
     # Readers of packages want these two before the rest.
     first = ["[Content_Types].xml", "_rels/.rels"]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in first + sorted(set(files) - set(first)):
+            content = files[name]
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            # Weights hardly become smaller.
+            entry.compress_type = zipfile.ZIP_DEFLATED if isinstance(content, bytes) else zipfile.ZIP_STORED
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, files[name])
+            archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes())
     print(f"{target}: {len(files)} files, {target.stat().st_size} bytes")
 
 
@@ -182,9 +218,14 @@ def main():
     packing = commands.add_parser("pack")
     for name in ("--built", "--native", "--out"):
         packing.add_argument(name, type=Path, required=True)
+    modelling = commands.add_parser("model")
+    for name in ("--pack", "--out"):
+        modelling.add_argument(name, type=Path, required=True)
     given = parser.parse_args()
     if given.command == "retarget":
         retarget(given.assembly)
+    elif given.command == "model":
+        model(given.pack, given.out)
     else:
         pack(given.built, given.native, given.out)
 

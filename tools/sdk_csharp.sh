@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the NuGet package in dist/csharp: sdk_csharp.sh [NATIVE]
+# Makes the NuGet packages in dist/csharp, of the binding and, where the mini pack was built, of the model: sdk_csharp.sh [NATIVE]
 # NATIVE is a directory with libemotionllama.so.1 and its FFmpeg, in it or in its lib/; left out, what `make dist` made is unpacked.
 # Needs mcs (Debian: mono-mcs) and Python 3.9.
 set -euo pipefail
@@ -37,3 +37,10 @@ python3 tools/sdk_csharp.py retarget "$scratch/netstandard2.1/EmotionLlama.dll"
 # What lay there before is of another build.
 rm -rf dist/csharp
 python3 tools/sdk_csharp.py pack --built "$scratch" --native "$native" --out dist/csharp
+
+pack=build/packs/emotion-llama-mini
+if [ -e "$pack/pack.json" ]; then
+    python3 tools/sdk_csharp.py model --pack "$pack" --out dist/csharp
+else
+    echo "sdk_csharp: the mini pack was not built, so there is no model package" >&2
+fi

@@ -22,8 +22,9 @@ run() { env -i HOME="$scratch" PATH="/usr/bin:/bin" LANG=C.UTF-8 TMPDIR="$scratc
 places=(EMOTION_LLAMA_ROOT="$root" EMOTION_LLAMA_CLIPS="$clips" EMOTION_LLAMA_PACK="$pack")
 
 python3 "$root/bindings/csharp/tests/package.py" "$packages"/EmotionLlama.*.nupkg
-mkdir package
-python3 -m zipfile -e "$packages"/EmotionLlama.*.nupkg package
+mkdir package model
+python3 -m zipfile -e "$packages"/EmotionLlama.[0-9]*.nupkg package
+python3 -m zipfile -e "$packages"/EmotionLlama.Model.Mini.*.nupkg model
 
 # What a build with a reference to the package puts beside a program.
 beside() {
@@ -31,12 +32,8 @@ beside() {
     cp "package/lib/$1/EmotionLlama.dll" "$2"
     ln -s "$scratch/package/runtimes" "$2/runtimes"
 }
+[ -e model/packs/emotion-llama-mini/pack.json ] || { echo "the model package has no pack" >&2; exit 1; }
 compile() { mcs -nologo -langversion:7 -warnaserror -r:package/lib/netstandard2.0/EmotionLlama.dll -r:System.Core.dll "$@"; }
-
-beside netstandard2.0 tests
-compile -unsafe -out:tests/EmotionLlama.Tests.exe "$root"/bindings/csharp/tests/*.cs
-run "${places[@]}" mono tests/EmotionLlama.Tests.exe
-run "${places[@]}" mono tests/EmotionLlama.Tests.exe conformance
 
 runs=50
 small=
@@ -44,17 +41,28 @@ if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception 
     runs=500
     small=$scratch/small
 fi
-run "${places[@]}" EMOTION_LLAMA_SMALL_PACK="$small" mono tests/EmotionLlama.Tests.exe memory "${RUNS:-$runs}"
+places+=(EMOTION_LLAMA_SMALL_PACK="$small")
 
-# The built-in model is found beside the program.
+beside netstandard2.0 tests
+compile -unsafe -out:tests/EmotionLlama.Tests.exe "$root"/bindings/csharp/tests/*.cs
+run "${places[@]}" mono tests/EmotionLlama.Tests.exe
+run "${places[@]}" mono tests/EmotionLlama.Tests.exe conformance
+run "${places[@]}" mono tests/EmotionLlama.Tests.exe memory "${RUNS:-$runs}"
+
+# The built-in model is found beside the program, where the targets of its package put it.
 beside netstandard2.0 example
-mkdir -p example/packs folder
-ln -s "$pack" example/packs/emotion-llama-mini
+mv model/packs example/packs
+mkdir folder
 ln -s "$clips"/1001_DFA_{ANG,HAP,NEU,SAD}_XX.flv folder/
 compile -out:example/Analyze.exe "$root/examples/csharp/Analyze.cs"
 compile -out:example/Folder.exe "$root/examples/csharp/Folder.cs"
 run mono example/Analyze.exe "$clips/1001_DFA_ANG_XX.flv"
 run mono example/Folder.exe folder
+
+# The code on the page.
+python3 "$root/tools/page_program.py" "$root/bindings/csharp/README.md" "$clips/1001_DFA_ANG_XX.flv" Page.cs
+compile -out:example/Page.exe Page.cs
+run mono example/Page.exe
 
 # The source for netstandard2.1, with spans and IAsyncEnumerable, which Mono has too.
 mkdir later

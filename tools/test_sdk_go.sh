@@ -74,6 +74,11 @@ mkdir "$scratch/app"
 go build -o "$scratch/app/" ./...
 
 echo "== contents"
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+if [ "$(go list -m -f '{{.Version}}' "$module")" != "v$version" ]; then
+    echo "the module's version is not $version, as in Cargo.toml" >&2
+    exit 1
+fi
 installed=$(go list -m -f '{{.Dir}}' "$module")
 for wanted in LICENSE README.md go.mod; do
     if [ ! -f "$installed/$wanted" ]; then
@@ -112,6 +117,17 @@ if "$scratch/app/analyze" /no/such/clip.mp4 2>"$scratch/failure"; then
     exit 1
 fi
 grep -q '(not_found)' "$scratch/failure"
+
+echo "== the page's code"
+if command -v python3 >/dev/null; then
+    mkdir page
+    python3 "$root/tools/page_program.py" "$root/bindings/go/README.md" "$clips/1001_DFA_ANG_XX.flv" page/main.go
+    go vet ./page
+    go build -o "$scratch/app/page" ./page
+    "$scratch/app/page"
+else
+    echo "SKIPPED the page's code: there is no python3 on this machine"
+fi
 
 echo "== tests and conformance"
 export EMOTION_LLAMA_PACK=$pack EMOTION_LLAMA_LIBRARY=$root/dist/go/native/lib/libemotionllama.so.1

@@ -13,7 +13,7 @@ for tool in mvn javac jar python3; do
     fi
 done
 dist=$root/dist/java
-version=$(sed -n 's/^  <version>\(.*\)<\/version>$/\1/p' bindings/java/pom.xml | head -1)
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 sdk=$dist/org/emotionllama/emotion-llama-sdk/$version/emotion-llama-sdk-$version
 model=$dist/org/emotionllama/emotion-llama-model-mini/$version/emotion-llama-model-mini-$version
 for file in "$sdk.jar" "$sdk-sources.jar" "$sdk-javadoc.jar" "$sdk.pom" "$model.jar"; do
@@ -105,6 +105,7 @@ fi
 
 # The examples, with the model jar.
 cp -r examples/java "$scratch/examples"
+python3 tools/page_program.py bindings/java/README.md "${EMOTION_LLAMA_CLIPS:-$root/build/clips}/1001_DFA_ANG_XX.flv" "$scratch/examples/src/main/java/Page.java"
 rm -rf "$scratch/examples/target"
 holds "$model.jar" META-INF/LICENSE META-INF/MODEL_CARD.md org/emotionllama/packs/emotion-llama-mini/pack.json \
     -- "$notices|org/emotionllama/packs/emotion-llama-mini/[a-z_]+\.(txt|json|gguf|safetensors)"
@@ -119,4 +120,6 @@ grep -q '^angry ' "$scratch/output"
 run Folder "$clips" | tee "$scratch/output"
 grep -q '1001_DFA_ANG_XX.flv: angry ' "$scratch/output"
 [ "$(wc -l <"$scratch/output")" -eq "$(find -L "$clips" -maxdepth 1 -type f | wc -l)" ]
+# The code on the page.
+run Page
 echo "java sdk: ok"

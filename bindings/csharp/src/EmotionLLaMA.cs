@@ -201,7 +201,7 @@ namespace EmotionLlama
             {
                 IntPtr stream;
                 using (NativeHandle.Borrowed borrowed = cancel.Borrow()) Status.Check(call(borrowed.Pointer, out stream), token);
-                return new EventStream(new StreamHandle(stream), cancel, token);
+                return new EventStream(new StreamHandle(stream, cancel), cancel, token);
             }
             catch
             {

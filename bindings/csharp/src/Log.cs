@@ -50,9 +50,8 @@ namespace EmotionLlama
     {
         // The library keeps the pointer: these live as long as the program.
         private static readonly NativeMethods.LogFunction Hook = OnMessage;
-        private static readonly object Lock = new object();
         private static volatile Action<LogMessage> handler;
-        private static bool isWatched;
+        private static volatile bool isSet;
 
         /// <summary>
         /// Sends messages up to <paramref name="level"/> to <paramref name="handler"/>, from any thread and several at once. What the handler
@@ -66,16 +65,9 @@ namespace EmotionLlama
                 Off();
                 return;
             }
-            lock (Lock)
-            {
-                // A hook into an ended runtime, or into an unloaded domain (Unity's editor reloads them), would end the program.
-                if (!isWatched)
-                {
-                    isWatched = true;
-                    AppDomain.CurrentDomain.ProcessExit += OnEnd;
-                    AppDomain.CurrentDomain.DomainUnload += OnEnd;
-                }
-            }
+            // A hook into an ended runtime, or into an unloaded domain, would end the program: this watches for the end.
+            RuntimeHelpers.RunClassConstructor(typeof(RunningCalls).TypeHandle);
+            isSet = true;
             Action<LogMessage> before = Log.handler;
             Log.handler = handler;
             try
@@ -101,8 +93,10 @@ namespace EmotionLlama
             Status.Check(NativeMethods.emotion_llama_set_log(hook, IntPtr.Zero, (uint)level));
         }
 
-        private static void OnEnd(object sender, EventArgs arguments)
+        /// <summary>The process ends, or the domain is unloaded.</summary>
+        internal static void End()
         {
+            if (!isSet) return;
             // Messages that still come find no handler. Turning the log off waits for handlers that run; the end of a process must not.
             handler = null;
             Thread off = new Thread(() =>
@@ -125,6 +119,7 @@ namespace EmotionLlama
         {
             try
             {
+                ForeignThread.Release();
                 Action<LogMessage> current = handler;
                 if (current != null) current(new LogMessage((LogLevel)level, Utf8.Read(target), Utf8.Read(message)));
             }

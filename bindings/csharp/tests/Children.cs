@@ -42,7 +42,10 @@ namespace EmotionLlama.Tests
 
         internal static int Run(string kind)
         {
-            EmotionLLaMA engine = new EmotionLLaMA(pack: Places.Pack);
+            // Where there is a small model, there is more of what is tested in the same time.
+            string small = Environment.GetEnvironmentVariable("EMOTION_LLAMA_SMALL_PACK");
+            bool isSmall = kind == "many" && !string.IsNullOrEmpty(small);
+            EmotionLLaMA engine = new EmotionLLaMA(pack: isSmall ? small : Places.Pack);
             if (kind == "stream")
             {
                 Log.Set(message => { }, LogLevel.Trace);
@@ -52,11 +55,35 @@ namespace EmotionLlama.Tests
                 Running(rest);
                 Environment.Exit(9);
             }
+            if (kind == "many")
+            {
+                // Calls and messages on many threads: each end meets others of them.
+                Log.Set(message => { }, LogLevel.Trace);
+                for (int i = 0; i < 4; i++) new Thread(() => WithoutEnd(engine)) { IsBackground = true }.Start();
+                engine.AnalyzeStream(Places.Quick()).Next();
+                Console.WriteLine("running");
+                Thread.Sleep(new Random().Next(60));
+                Environment.Exit(6);
+            }
             Task<Analysis>[] tasks = { engine.AnalyzeAsync(Places.Clip, "reason"), engine.AnalyzeAsync(Places.Clip, "reason") };
             Thread.Sleep(100);
             Running(tasks[0]);
             if (kind == "exit") Environment.Exit(8);
             return 7;
+        }
+
+        private static void WithoutEnd(EmotionLLaMA engine)
+        {
+            try
+            {
+                while (true)
+                {
+                    foreach (AnalysisEvent next in engine.AnalyzeStream(Places.Quick())) GC.KeepAlive(next);
+                }
+            }
+            catch (EmotionLlamaCanceledException)
+            {
+            }
         }
 
         private static void Running(Task task)

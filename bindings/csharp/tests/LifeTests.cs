@@ -87,6 +87,11 @@ namespace EmotionLlama.Tests
             Ends("stream", 9);
         }
 
+        public static void TheProcessExitsWhileManyThreadsCallAndAreCalled()
+        {
+            for (int round = 0; round < 5; round++) Ends("many", 6);
+        }
+
         /// <summary>Not a crash (a signal gives another status) and not a hang.</summary>
         private static void Ends(string kind, int status)
         {

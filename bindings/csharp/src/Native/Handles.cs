@@ -12,6 +12,15 @@ namespace EmotionLlama.Native
             SetHandle(taken);
         }
 
+        /// <summary>Frees, unless the process ends and takes it along.</summary>
+        protected sealed override bool ReleaseHandle()
+        {
+            if (!RunningCalls.IsMonoEnding) Free();
+            return true;
+        }
+
+        protected abstract void Free();
+
         public override bool IsInvalid
         {
             get { return handle == IntPtr.Zero; }
@@ -51,10 +60,9 @@ namespace EmotionLlama.Native
     {
         internal EngineHandle(IntPtr taken) : base(taken) { }
 
-        protected override bool ReleaseHandle()
+        protected override void Free()
         {
             NativeMethods.emotion_llama_engine_free(handle);
-            return true;
         }
     }
 
@@ -62,10 +70,9 @@ namespace EmotionLlama.Native
     {
         internal SessionHandle(IntPtr taken) : base(taken) { }
 
-        protected override bool ReleaseHandle()
+        protected override void Free()
         {
             NativeMethods.emotion_llama_session_free(handle);
-            return true;
         }
     }
 
@@ -73,21 +80,27 @@ namespace EmotionLlama.Native
     {
         internal LiveHandle(IntPtr taken) : base(taken) { }
 
-        protected override bool ReleaseHandle()
+        protected override void Free()
         {
             NativeMethods.emotion_llama_live_free(handle);
-            return true;
         }
     }
 
     internal sealed class StreamHandle : NativeHandle
     {
-        internal StreamHandle(IntPtr taken) : base(taken) { }
+        private readonly CancelHandle cancel;
 
-        protected override bool ReleaseHandle()
+        /// <summary>`cancel` stops the stream when the process ends.</summary>
+        internal StreamHandle(IntPtr taken, CancelHandle cancel) : base(taken)
         {
+            this.cancel = cancel;
+            RunningCalls.AddStream(cancel);
+        }
+
+        protected override void Free()
+        {
+            RunningCalls.RemoveStream(cancel);
             NativeMethods.emotion_llama_stream_free(handle);
-            return true;
         }
     }
 
@@ -122,10 +135,9 @@ namespace EmotionLlama.Native
             }
         }
 
-        protected override bool ReleaseHandle()
+        protected override void Free()
         {
             NativeMethods.emotion_llama_cancel_free(handle);
-            return true;
         }
     }
 }
