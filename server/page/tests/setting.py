@@ -7,7 +7,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = Path(__file__).resolve().parents[1]
@@ -92,8 +92,15 @@ class Setting(unittest.TestCase):
         self.contexts = []
         self.faults = []
         self.asked = []
+        self.held = []
 
     def tearDown(self):
+        for route in self.held:
+            try:
+                route.abort()
+            except Error:
+                # The page gave it up itself.
+                pass
         for context in self.contexts:
             context.close()
         self.assertEqual(self.faults, [])
@@ -153,6 +160,11 @@ class Setting(unittest.TestCase):
 
     def shoot(self, page, name, **options):
         page.screenshot(path=str(SHOTS / f"{name}.png"), **options)
+
+    def hold(self, page, path):
+        """From now on the server's `path` does not answer."""
+        page.unroute(f"**/v1/{path}")
+        page.route(f"**/v1/{path}", lambda route: self.held.append(route))
 
     def fits(self, page):
         """Nothing is wider than the screen."""

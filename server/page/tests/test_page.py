@@ -248,7 +248,7 @@ class Conversations(Setting):
         self.answers(page, "sessions", status=201, body='{"id": "a-1"}')
         self.choose(page, clip("ANG", "mp4"))
         self.analyse(page)
-        page.route(f"**/v1/{ASK}", lambda route: None)
+        self.hold(page, ASK)
         page.fill("#ask-text", "Why?")
         page.click("#ask")
         page.wait_for_selector("#ask-cancel:not([hidden])")
@@ -362,7 +362,7 @@ class Troubles(Setting):
 
     def test_an_analysis_can_be_cancelled(self):
         page = self.start(reduced_motion="reduce")
-        page.route("**/v1/analyze", lambda route: None)
+        self.hold(page, "analyze")
         page.click("#analyse")
         page.wait_for_selector("#progress:not([hidden])")
         self.assertEqual(self.focused(page), "cancel")
@@ -550,7 +550,7 @@ class Access(Setting):
                 page.select_option("#transcript", "given")
                 self.check(page, "choices")
                 page.select_option("#transcript", "auto")
-                page.route("**/v1/analyze", lambda route: None)
+                self.hold(page, "analyze")
                 page.click("#analyse")
                 page.wait_for_selector("#progress:not([hidden])")
                 self.check(page, "progress")
