@@ -65,8 +65,9 @@ if [ -z "$found" ]; then
     stage_platform "$libraries" "$platform"
 fi
 
+maven=(mvn -B -q -Dstyle.color=never ${MAVEN_REPO_LOCAL:+"-Dmaven.repo.local=$MAVEN_REPO_LOCAL"})
 publish=(deploy -Dmaven.test.skip=true "-DaltDeploymentRepository=dist::file://$root/dist/java")
-mvn -B -q -Dstyle.color=never -f bindings/java/pom.xml "${publish[@]}"
+"${maven[@]}" -f bindings/java/pom.xml "${publish[@]}"
 
 pack=$root/build/packs/emotion-llama-mini
 if [ -e "$pack/pack.json" ]; then
@@ -78,7 +79,7 @@ if [ -e "$pack/pack.json" ]; then
     (cd "$folder" && LC_ALL=C sha256sum -- * >"$scratch/index" && mv "$scratch/index" index.txt)
     mkdir -p "$stage/META-INF"
     cp packs/mini/MODEL_CARD.md THIRD_PARTY.md "$stage/META-INF/"
-    mvn -B -q -Dstyle.color=never -f bindings/java/model/pom.xml "${publish[@]}"
+    "${maven[@]}" -f bindings/java/model/pom.xml "${publish[@]}"
 else
     echo "sdk_java: the mini pack was not built, so there is no model jar" >&2
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Uses what sdk_java.sh put in dist/java from an empty project, with Maven: test_sdk_java.sh
 # Lists what is in the jars; runs the tests, the conformance cases and the examples against them. Maven's own local repository serves the
-# other dependencies, so this works without a network when it did so once with one. RUNS is how many analyses the memory test makes: 500
+# other dependencies, so this works without a network when it did so once with one; MAVEN_REPO_LOCAL names another directory for it. RUNS is how many analyses the memory test makes: 500
 # with a small pack, which target/release/emotion-llama makes, else 20.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,6 +22,8 @@ for file in "$sdk.jar" "$sdk-sources.jar" "$sdk-javadoc.jar" "$sdk.pom" "$model.
         exit 1
     fi
 done
+
+maven=(mvn -B -q -Dstyle.color=never ${MAVEN_REPO_LOCAL:+"-Dmaven.repo.local=$MAVEN_REPO_LOCAL"})
 
 # An earlier build that Maven keeps would be taken in place of this one.
 kept=${MAVEN_REPO_LOCAL:-$HOME/.m2/repository}/org/emotionllama
@@ -96,7 +98,7 @@ if [ -x "$cli" ] && "$cli" pack synth --shape least --quantize f32 --perception 
     runs=500
     clean+=("EMOTION_LLAMA_SMALL_PACK=$scratch/small")
 fi
-"${clean[@]}" "EMOTION_LLAMA_PACK=$pack" mvn -B -q -Dstyle.color=never -f "$scratch/project/pom.xml" test dependency:build-classpath \
+"${clean[@]}" "EMOTION_LLAMA_PACK=$pack" "${maven[@]}" -f "$scratch/project/pom.xml" test dependency:build-classpath \
     "-Dmdep.outputFile=$scratch/classpath" "-Demotionllama.repository=$root" "-Demotionllama.analyses=${RUNS:-$runs}"
 
 # The conformance cases, embedded and against the stub server.
@@ -109,7 +111,7 @@ python3 tools/page_program.py bindings/java/README.md "${EMOTION_LLAMA_CLIPS:-$r
 rm -rf "$scratch/examples/target"
 holds "$model.jar" META-INF/LICENSE META-INF/MODEL_CARD.md org/emotionllama/packs/emotion-llama-mini/pack.json \
     -- "$notices|org/emotionllama/packs/emotion-llama-mini/[a-z_]+\.(txt|json|gguf|safetensors)"
-"${clean[@]}" mvn -B -q -Dstyle.color=never -f "$scratch/examples/pom.xml" "-Ddist=$dist" compile dependency:build-classpath \
+"${clean[@]}" "${maven[@]}" -f "$scratch/examples/pom.xml" "-Ddist=$dist" compile dependency:build-classpath \
     "-Dmdep.outputFile=$scratch/classpath"
 run() {
     "${clean[@]}" java -cp "$scratch/examples/target/classes:$(cat "$scratch/classpath")" "$@"

@@ -50,6 +50,7 @@ class MemoryTest {
     }
 
     private static String resident() throws IOException {
+        System.gc();
         Path status = Path.of("/proc/self/status");
         if (!Files.exists(status)) {
             return "unknown";
