@@ -5,7 +5,7 @@ import re
 import unittest
 from pathlib import Path
 
-from setting import CAMERA, PATIENCE_MS, URL, WORK, Setting, analysis, clip, ffmpeg, original, result, stream
+from setting import CAMERA, PAGE, PATIENCE_MS, URL, WORK, Setting, clip, ffmpeg, original, result, stream
 
 SIZES = {390: 844, 1440: 900}
 ASK = "sessions/*/ask"
@@ -109,6 +109,27 @@ class Analyses(Setting):
         self.assertIsNone(self.analyse(page)["frame"])
         self.assertTrue(page.is_hidden("#judged"))
         self.assertIn("no picture", page.inner_text("#notes"))
+
+    def test_a_drawn_face_for_the_documentation(self):
+        # Nobody's face stands in the documentation: this one is a drawing. docs/page.png is this screenshot.
+        drawing, film = WORK / "face.png", WORK / "portrait.mp4"
+        page = self.open(width=1280, height=880, url=URL)
+        other = page.context.new_page()
+        other.set_viewport_size({"width": 640, "height": 480})
+        other.set_content(f"<body style='margin: 0'>{(PAGE / 'tests/face.svg').read_text(encoding='utf-8')}")
+        other.screenshot(path=str(drawing))
+        ffmpeg("-loop", "1", "-t", "3", "-r", "25", "-i", drawing, "-c:v", "libx264", "-pix_fmt", "yuv420p", film)
+        self.choose(page, film)
+        page.click("#question summary")
+        page.select_option("#transcript", "given")
+        page.fill("#words", "They gave me the job!")
+        page.click("#question summary")
+        self.assertTrue(self.analyse(page)["frame"]["face"])
+        page.wait_for_selector("#frame-canvas:not([hidden])")
+        page.wait_for_timeout(500)
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        page.mouse.move(0, 0)
+        self.shoot(page, "page")
 
     def test_the_choices_reach_the_server(self):
         page = self.open()
@@ -471,7 +492,7 @@ class Webcam(Setting):
         self.assertIn("HTTPS or from localhost", page.inner_text("#clip-notice"))
 
     def test_what_the_webcam_refuses_is_explained(self):
-        wanted = {"NotAllowedError": "may not be used", "NotFoundError": "No webcam", "NotReadableError": "Another program", "OddError": "failed"}
+        wanted = {"NotAllowedError": "may not use the webcam", "NotFoundError": "No webcam", "NotReadableError": "Another program", "OddError": "failed"}
         for name, words in wanted.items():
             with self.subTest(name):
                 page = self.open(script=f"MediaDevices.prototype.getUserMedia = async () => {{ throw new DOMException('', '{name}'); }};")
