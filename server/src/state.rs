@@ -15,6 +15,7 @@ use crate::files::Files;
 use crate::operate::metrics::Metrics;
 use crate::work::cache::Cache;
 use crate::work::durations::Durations;
+use crate::work::events::Events;
 use crate::work::queue::Queue;
 use crate::work::sessions::Sessions;
 
@@ -32,6 +33,8 @@ pub struct App {
     pub files: Files,
     /// Conversations.
     pub sessions: Sessions,
+    /// Answers that another call reads than the one that asked.
+    pub events: Events,
     /// Answers that are kept.
     pub cache: Cache,
     /// Keys, tokens and rates.
@@ -70,6 +73,7 @@ impl App {
             queue: Queue::new(&config.queue),
             files: Files::new(&config)?,
             sessions: Sessions::new(&config.sessions),
+            events: Events::default(),
             cache: Cache::new(&config.cache),
             access: Access::new(&config)?,
             metrics: Metrics::new(),
@@ -140,6 +144,7 @@ impl App {
                 () = self.stopping() => return,
                 _ = ticks.tick() => {
                     self.sessions.sweep();
+                    self.events.sweep();
                     self.files.sweep();
                 }
             }

@@ -61,7 +61,7 @@ pub struct VideoResponse {
 }
 
 /// A body that cannot be used: the answer to it.
-type Refusal = Box<Response>;
+pub type Refusal = Box<Response>;
 
 /// `POST /process_video`
 pub async fn process_video(State(app): State<Arc<App>>, client: Client, request: HttpRequest) -> Response {
@@ -119,6 +119,32 @@ pub async fn predict(State(app): State<Arc<App>>, client: Client, request: HttpR
     match outcome.await {
         Ok(answer) => Json(output(&app, &answer, began)).into_response(),
         Err(error) => error.into_response(),
+    }
+}
+
+/// The values that the body of a call of Gradio's has, or FastAPI's answer to one that has none.
+///
+/// # Errors
+/// The answer.
+pub fn values(body: &Value) -> Result<&[Value], Refusal> {
+    match body.get("data") {
+        Some(Value::Array(data)) => Ok(data),
+        None => Err(unprocessable(vec![missing(json!(["body", "data"]), body)]).into()),
+        Some(other) => {
+            let problem = problem("list_type", json!(["body", "data"]), "Input should be a valid list", other);
+            Err(unprocessable(vec![problem]).into())
+        }
+    }
+}
+
+/// The two that are wanted; further ones are passed over, as Gradio does.
+///
+/// # Errors
+/// `invalid_argument` when there are fewer.
+pub fn arguments(data: &[Value]) -> ApiResult<(&Value, &Value)> {
+    match data {
+        [video, question, ..] => Ok((video, question)),
+        _ => Err(ApiError::invalid(format!("data has {} values; give two: a path and a question", data.len()))),
     }
 }
 
@@ -213,7 +239,10 @@ fn picture(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The JSON object that the body is, or FastAPI's answer to what is none.
-async fn object(app: &App, headers: &HeaderMap, body: Body) -> Result<Value, Refusal> {
+///
+/// # Errors
+/// The answer.
+pub async fn object(app: &App, headers: &HeaderMap, body: Body) -> Result<Value, Refusal> {
     // A picture in base64 is a third longer than its bytes.
     let limits = &app.config.limits;
     let most = limits.upload_bytes.saturating_add(limits.upload_bytes / 3).saturating_add(limits.body_bytes);

@@ -7,6 +7,16 @@ use std::sync::{Mutex, PoisonError};
 pub struct Durations(Mutex<(u64, f64)>);
 
 impl Durations {
+    /// The mean of all calls so far; 0 before the first.
+    pub fn mean(&self) -> f64 {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 == 0 {
+            0.0
+        } else {
+            state.1 / state.0 as f64
+        }
+    }
+
     /// Takes another call's seconds and gives the mean of all.
     pub fn add(&self, seconds: f64) -> f64 {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod cache;
 pub mod durations;
+pub mod events;
 pub mod job;
 pub mod queue;
 pub mod run;
