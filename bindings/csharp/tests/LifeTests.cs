@@ -72,6 +72,33 @@ namespace EmotionLlama.Tests
             Check.That(Places.Engine.Analyze(Places.Quick()).Emotion.Length > 0, "the next call");
         }
 
+        public static void AnInterruptedThreadEndsItsCallWell()
+        {
+            Analysis result = null;
+            bool isInterrupted = false;
+            Thread thread = new Thread(() =>
+            {
+                try
+                {
+                    result = Places.Engine.Analyze(Places.Quick());
+                    Thread.Sleep(Timeout.Infinite);
+                }
+                catch (ThreadInterruptedException)
+                {
+                    isInterrupted = true;
+                }
+            });
+            Check.That(Places.Engine.Info != null, "an engine");
+            thread.Start();
+            Thread.Sleep(20);
+            // Native code is not interrupted: the call ends, and the thread hears of it when it waits.
+            thread.Interrupt();
+            thread.Join();
+            Check.That(isInterrupted, "the interrupt is heard");
+            Check.That(result == null || result.Emotion.Length > 0, "the call");
+            Check.That(Places.Engine.Analyze(Places.Quick()).Emotion.Length > 0, "the next call");
+        }
+
         public static void TheProcessEndsWhileACallRuns()
         {
             Ends("return", 7);
