@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the API guide: every snippet of docs/api/en.md as it stands there, in order, as a reader would; docs/api/zh.md must have the same ones.
 
-    test_api_guide.py [--list] [--from N] [--to N]
+    tools/test_guide.sh [--list] [--from N] [--to N]
 
 What a fenced block is, its first words say:
 
@@ -13,7 +13,7 @@ What a fenced block is, its first words say:
     text output             what the block before printed; `…` stands for anything
 
 Needs target/release/emotion-llama (or EMOTION_LLAMA), the mini pack, the clips, curl, node with the packages in NODE_PACKAGES, and the
-Python packages of tools/server_requirements.txt beside the SDK's. Where a documented port is taken, another one is put in its place, and said.
+Python packages of tools/guide_requirements.txt beside the SDK's. Where a documented port is taken, another one is put in its place, and said.
 """
 
 import argparse
