@@ -252,15 +252,24 @@ class Settings(unittest.TestCase):
                     if field != "keys_file":
                         self.assertEqual(printed[section][field], value, f"{path.name}: {section}.{field}")
 
-    def test_the_metric_of_the_autoscaler_is_one_of_the_servers(self):
+    def test_metrics_that_are_named_are_the_servers(self):
         need_server(self)
         (scaler,) = documents("hpa.yaml")
         name = scaler["spec"]["metrics"][0]["pods"]["metric"]["name"]
         port = free_port()
         with running([str(PROGRAM), "serve", "--port", str(port), "--pack", str(PACK)], dict(os.environ), port):
+            body = json.dumps({"path": str(ROOT / "build/clips/1001_DFA_ANG_XX.flv")}).encode()
+            ask = urllib.request.Request(f"http://127.0.0.1:{port}/v1/analyze", data=body, headers={"Content-Type": "application/json"})
+            urllib.request.urlopen(ask, timeout=600).close()
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
                 figures = answer.read().decode()
-        self.assertRegex(figures, rf"(?m)^{re.escape(name)}(\{{[^}}]*\}})? 0(\.0)?$")
+        self.assertRegex(figures, rf"(?m)^{re.escape(name)} 0$")
+        page = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| (`emotion_llama_.*?) \|", page, re.M)
+        named = [re.sub(r"^_", "emotion_llama_", name) for row in rows for name in re.findall(r"`(\w+)(?:\{[\w,]*\})?`", row)]
+        self.assertGreater(len(named), 8)
+        for metric in named:
+            self.assertIn(f"# TYPE {metric} ", figures)
 
     def test_systemd_reads_the_unit(self):
         if not program("systemd-analyze"):

@@ -39,6 +39,7 @@ PACKS = ROOT / "build/packs"
 NODE_PACKAGES = pathlib.Path(os.environ.get("NODE_PACKAGES", ROOT / "build/guide/node_modules"))
 CLIPS = {"clip.mp4": "1001_DFA_ANG_XX.flv", "happy.mp4": "1001_DFA_HAP_XX.flv", "sad.mp4": "1001_DFA_SAD_XX.flv"}
 PORTS = {"7889": None, "7887": None}
+FLAGS_OF_OTHERS = {"--build-arg", "--tmpfs"}
 PREDICT = "http://localhost:7889/api/predict/"
 # With a margin for machines that do other things, too.
 LIMIT_S = 600
@@ -114,6 +115,27 @@ def check_pages():
         )
         if not is_known:
             problems.append(f"en.md:{block.line}: a block {block.language!r} {block.role!r} is none that is run")
+    return problems
+
+
+def check_names():
+    """Settings, flags and calls that the pages name are those of the program."""
+    problems = []
+    printed = subprocess.run([PROGRAM, "serve", "--print-config"], capture_output=True, text=True, check=True, env={}).stdout
+    sections = "|".join(re.findall(r"^\[(\w+)\]$", printed, re.M))
+    flags = ""
+    for command in (["serve"], ["keys", "new"], ["analyze"]):
+        flags += subprocess.run([PROGRAM, *command, "--help"], capture_output=True, text=True).stdout
+    flags = set(re.findall(r"--[a-z][a-z-]+", flags))
+    for page in [*PAGES, ROOT / "docs/deployment.md"]:
+        text = page.read_text(encoding="utf-8")
+        for name in sorted(set(re.findall(rf"(?<![\w./-])(?:{sections})\.[a-z_]+\b(?![./-])", text))):
+            # One that is known may have another type, or not stand alone.
+            done = subprocess.run([PROGRAM, "serve", "--print-config", "--set", f"{name}=1"], capture_output=True, text=True, env={})
+            if "unknown field" in done.stderr:
+                problems.append(f"{page.name}: there is no setting {name}")
+        for flag in sorted(set(re.findall(r"`(--[a-z][a-z-]+)", text)) - flags - FLAGS_OF_OTHERS):
+            problems.append(f"{page.name}: there is no flag {flag}")
     return problems
 
 
@@ -432,10 +454,13 @@ def main():
     found = blocks(PAGES[0])
     if given.list:
         print("\n".join(map(str, found)))
-    for problem in problems:
-        print(problem)
-    if given.list or not PROGRAM.exists():
-        return 1 if problems or not given.list else 0
+    if given.list:
+        print(*problems, sep="\n")
+        return 1 if problems else 0
+    if not PROGRAM.exists():
+        raise SystemExit(f"{PROGRAM} is not built; run: make build")
+    problems += check_names()
+    print(*problems, sep="\n", end="\n" if problems else "")
     run, printed = 0, None
     with tempfile.TemporaryDirectory() as scratch:
         reader = Reader(pathlib.Path(scratch))
