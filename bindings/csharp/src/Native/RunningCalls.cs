@@ -61,9 +61,11 @@ namespace EmotionLlama.Native
 
         private static void End(bool isLast)
         {
+            bool wasBusy;
             lock (Calls)
             {
                 hasEnded = isLast;
+                wasBusy = Calls.Count + Streams.Count > 0;
                 foreach (CancelHandle cancel in Calls.Values) cancel.Request();
                 foreach (CancelHandle cancel in Streams) cancel.Request();
                 DateTime last = DateTime.UtcNow.AddMilliseconds(LongestWait);
@@ -71,6 +73,8 @@ namespace EmotionLlama.Native
             }
             Log.End();
             ForeignThread.Wait();
+            // Threads that were in a call are on their way out of it; Mono may block for ever when it stops them in its compiler.
+            if (isLast && wasBusy) Thread.Sleep(200);
         }
     }
 }
