@@ -135,10 +135,9 @@ async function analyse() {
     };
     const analysis = await api.analyze(mine.file, { ...observe, ...first }, { signal, onEvent });
     sentences.finish();
-    const drawn = result.show(analysis, mine, performance.now() - began);
+    result.show(analysis, mine, performance.now() - began);
     talk.about(mine, observe, first);
     announce(heard(analysis));
-    await drawn;
   } catch (error) {
     failed = error;
     result.clear();

@@ -34,7 +34,7 @@ export function stream(piece) {
   $("text").textContent += piece;
 }
 
-/** Shows `analysis` of `clip`. `tookMs` is the time that passed here. Ends when the frame is drawn. */
+/** Shows `analysis` of `clip`, and its frame when that is drawn. `tookMs` is the time that passed here. */
 export async function show(analysis, clip, tookMs) {
   shown = { analysis, clip, tookMs, drawn: false };
   const mine = shown;

@@ -21,10 +21,11 @@ export function begin() {
   $("ask-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = $("ask-text").value.trim();
-    if (text && !running) put(text);
+    if (text && subject && !running) put(text);
   });
   $("ask-cancel").addEventListener("click", () => running?.abort());
-  addEventListener("pagehide", end);
+  // A page that is come back to goes on with another conversation.
+  addEventListener("pagehide", close);
   onLanguage(() => {
     $("ideas").replaceChildren(...IDEAS.map(idea));
     for (const turn of turns) writeFacts(turn);
@@ -43,11 +44,16 @@ export function end() {
   running?.abort();
   running = null;
   busy(false);
-  if (session) api.closeSession(session);
-  subject = session = null;
+  close();
+  subject = null;
   turns.length = 0;
   $("turns").replaceChildren();
   say(null);
+}
+
+function close() {
+  if (session) api.closeSession(session);
+  session = null;
 }
 
 async function put(text) {

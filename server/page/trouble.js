@@ -10,6 +10,8 @@ const KNOWN = new Set([
   "invalid_argument", "media_undecodable", "media_too_large", "not_found", "pack_invalid", "out_of_memory", "overloaded", "rate",
   "timeout", "internal", "unreachable", "ended", "forbidden", "cancelled", "page",
 ]);
+// The same again would end the same.
+const FINAL = new Set(["invalid_argument", "media_undecodable", "media_too_large", "forbidden"]);
 let trouble = null;
 let again = null;
 let ticking = null;
@@ -82,7 +84,7 @@ function write() {
 /** Keeps the button shut for as long as the server wants. */
 function wait() {
   const left = Math.ceil((trouble.until - performance.now()) / 1000);
-  $("again").hidden = !again;
+  $("again").hidden = !again || FINAL.has(trouble.failure.code);
   $("again").disabled = left > 0;
   $("again").textContent = left > 0 ? t("trouble.again_in", { n: number(left) }) : t("again");
   if (left <= 0) clearInterval(ticking);

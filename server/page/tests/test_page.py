@@ -311,6 +311,8 @@ class Troubles(Setting):
                 self.assertIn(f"sentence of {code}", page.inner_text("#trouble-server"))
                 self.assertGreater(len(page.inner_text("#trouble-advice")), 20)
                 self.assertEqual(self.focused(page), "trouble-title")
+                final = status in (400, 403, 413)
+                self.assertEqual(page.is_hidden("#again"), final)
         self.assertEqual(len(set(titles.values())), len(failures))
         # Another server between may answer in its own way.
         self.answers(page, "analyze", status=413, body="<html>", content_type="text/html")
