@@ -21,6 +21,8 @@ pub fn build(app: &Arc<App>) -> Router {
         .merge(api::v1::routes())
         .merge(api::published::routes())
         .merge(api::gradio::routes())
+        .merge(api::openai::routes())
+        .merge(api::openapi::routes(app))
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(page::routes())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, Multipart, Request as HttpRequest};
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::work::ask::Ask;
 
 /// The parts of a form.
 const REQUEST: &str = "request";
+const REQUESTS: &str = "requests";
 const MEDIA: &str = "media";
 
 /// Reads a request in either form.
@@ -33,7 +35,8 @@ pub async fn ask(app: &Arc<App>, client: &Client, http: HttpRequest) -> ApiResul
             named(app, client, &parts.headers, &text)
         }
         Kind::Form => {
-            let (text, upload) = form(app, http).await?;
+            let (text, uploads) = form(app, http, REQUEST, 1).await?;
+            let upload = uploads.into_iter().next().ok_or_else(|| ApiError::internal("a form lost its clip"))?;
             uploaded(app, &text, upload)
         }
         Kind::Unsaid | Kind::Other => {
@@ -65,38 +68,64 @@ pub fn uploaded(app: &App, text: &[u8], upload: Upload) -> ApiResult<Ask> {
     Ok(Ask::new(app, request, Some(upload)))
 }
 
-/// Reads a form: the part `request`, which may be left out, then the part `media`.
-async fn form(app: &Arc<App>, http: HttpRequest) -> ApiResult<(Bytes, Upload)> {
+/// Reads a batch in either form: the JSON text, and the clips beside it in their order.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn batch(app: &Arc<App>, http: HttpRequest) -> ApiResult<(Bytes, Vec<Upload>)> {
+    match Kind::of(http.headers()) {
+        Kind::Json => {
+            let body = body::read(http.into_body(), app.config.limits.body_bytes).await?;
+            Ok((body, Vec::new()))
+        }
+        Kind::Form => form(app, http, REQUESTS, app.config.limits.batch).await,
+        Kind::Unsaid | Kind::Other => {
+            Err(body::unsupported("application/json, or multipart/form-data with the parts requests and media"))
+        }
+    }
+}
+
+/// Reads a form: the part `name`, which may be left out, then 1 to `most` parts `media`.
+async fn form(app: &Arc<App>, http: HttpRequest, name: &str, most: usize) -> ApiResult<(Bytes, Vec<Upload>)> {
     // Nobody should send a clip in vain.
     drop(app.queue.enter()?);
     let mut form = Multipart::from_request(http, &()).await.map_err(|error| ApiError::invalid(error.body_text()))?;
     let mut text: Option<Bytes> = None;
-    let mut upload = None;
+    let mut uploads = Vec::new();
     while let Some(field) = form.next_field().await.map_err(|error| of_form(&error))? {
         match field.name() {
-            Some(REQUEST) if text.is_none() && upload.is_none() => {
+            Some(given) if given == name && text.is_none() && uploads.is_empty() => {
                 text = Some(small(field, app.config.limits.body_bytes).await?);
             }
-            Some(MEDIA) if upload.is_none() => {
-                let mut field = field;
-                let name = field.file_name().unwrap_or_default().to_owned();
-                let mut writing = app.files.uploads.create(&name).await?;
-                while let Some(piece) = field.chunk().await.map_err(|error| of_form(&error))? {
-                    writing.push(piece).await?;
-                }
-                upload = Some(writing.finish().await?);
+            Some(MEDIA) if uploads.len() < most => uploads.push(store(app, field).await?),
+            other => {
+                return Err(ApiError::invalid(format!(
+                    "the form has a part {:?} that is not known or not in its place; send {name}, then media, at most {most}",
+                    other.unwrap_or_default()
+                )))
             }
-            name => return Err(ApiError::invalid(format!(
-                "the form has a part {:?} that is not known or not in its place; send request, then media, once each",
-                name.unwrap_or_default()
-            ))),
         }
     }
-    let upload = upload.ok_or_else(|| ApiError::invalid("the form has no part media; send the clip's bytes in it"))?;
-    Ok((text.unwrap_or_else(|| Bytes::from_static(b"{}")), upload))
+    if uploads.is_empty() {
+        return Err(ApiError::invalid("the form has no part media; send the clip's bytes in it"));
+    }
+    Ok((text.unwrap_or_else(|| Bytes::from_static(b"{}")), uploads))
 }
 
-async fn small(mut field: axum::extract::multipart::Field<'_>, most: u64) -> ApiResult<Bytes> {
+/// Stores the bytes of a part.
+///
+/// # Errors
+/// `media_too_large`, `overloaded`; `invalid_argument` for a body that breaks off.
+pub async fn store(app: &App, mut field: Field<'_>) -> ApiResult<Upload> {
+    let name = field.file_name().unwrap_or_default().to_owned();
+    let mut writing = app.files.uploads.create(&name).await?;
+    while let Some(piece) = field.chunk().await.map_err(|error| of_form(&error))? {
+        writing.push(piece).await?;
+    }
+    writing.finish().await
+}
+
+async fn small(mut field: Field<'_>, most: u64) -> ApiResult<Bytes> {
     let mut whole = Vec::new();
     while let Some(piece) = field.chunk().await.map_err(|error| of_form(&error))? {
         if (whole.len() + piece.len()) as u64 > most {

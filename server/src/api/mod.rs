@@ -3,6 +3,8 @@
 pub mod body;
 pub mod gradio;
 pub mod intake;
+pub mod openai;
+pub mod openapi;
 pub mod published;
 pub mod python;
 pub mod v1;

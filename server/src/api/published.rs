@@ -21,6 +21,7 @@ use serde_json::{json, Value};
 use utoipa::ToSchema;
 
 use super::body::{self, Kind};
+use super::openapi::schema;
 use super::python::{self, missing, problem, unprocessable};
 use crate::client::Client;
 use crate::error::{ApiError, ApiResult};
@@ -64,6 +65,18 @@ pub struct VideoResponse {
 pub type Refusal = Box<Response>;
 
 /// `POST /process_video`
+///
+/// The published FastAPI server's call.
+#[utoipa::path(
+    post, path = "/process_video", tag = "published",
+    request_body = VideoQuestionRequest,
+    responses(
+        (status = 200, description = "The answer.", body = VideoResponse),
+        (status = 422, description = "The body is not what is expected.", body = schema::HTTPValidationError),
+        (status = "4XX", description = "The video is not there (404) or cannot be used.", body = schema::Failure),
+        (status = "5XX", description = "Too much to do (503), too long (504), or a defect.", body = schema::Failure),
+    )
+)]
 pub async fn process_video(State(app): State<Arc<App>>, client: Client, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
     let value = match object(&app, &parts.headers, body).await {
@@ -92,6 +105,18 @@ pub async fn process_video(State(app): State<Arc<App>>, client: Client, request:
 }
 
 /// `POST /api/predict/`
+///
+/// The published Gradio server's call.
+#[utoipa::path(
+    post, path = "/api/predict/", tag = "published",
+    request_body = schema::PredictRequest,
+    responses(
+        (status = 200, description = "The answer.", body = schema::PredictResponse),
+        (status = 422, description = "The body is not what is expected.", body = schema::HTTPValidationError),
+        (status = "4XX", description = "The video is not there (404) or cannot be used.", body = schema::Failure),
+        (status = "5XX", description = "Too much to do (503), too long (504), or a defect.", body = schema::Failure),
+    )
+)]
 pub async fn predict(State(app): State<Arc<App>>, client: Client, request: HttpRequest) -> Response {
     let began = Instant::now();
     let (parts, body) = request.into_parts();

@@ -31,6 +31,7 @@ struct State {
     waiting: BTreeSet<u64>,
     running: usize,
     refused: u64,
+    cancelled: u64,
     mean_s: Option<f64>,
 }
 
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub waiting: usize,
     /// How many were refused since the start.
     pub refused: u64,
+    /// How many were cancelled since the start, while they waited or ran.
+    pub cancelled: u64,
     /// Mean seconds of a run; None before the first.
     pub mean_s: Option<f64>,
 }
@@ -87,7 +90,23 @@ impl Queue {
     /// What it is like now.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.lock();
-        Snapshot { running: state.running, waiting: state.waiting.len(), refused: state.refused, mean_s: state.mean_s }
+        Snapshot {
+            running: state.running,
+            waiting: state.waiting.len(),
+            refused: state.refused,
+            cancelled: state.cancelled,
+            mean_s: state.mean_s,
+        }
+    }
+
+    /// Counts one that was cancelled.
+    pub(super) fn count_cancelled(&self) {
+        self.lock().cancelled += 1;
+    }
+
+    /// Tells of every change from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Seconds until a place may be free.

@@ -30,6 +30,9 @@ pub fn start<T: Clone + Send + Sync + 'static>(
         let outcome = carry(&app, &writer, place, limit, work).await;
         if let Err(error) = &outcome {
             tracing::debug!(code = error.code.name(), "an analysis failed");
+            if error.code == ErrorKind::Cancelled {
+                app.queue.count_cancelled();
+            }
         }
         writer.finish(outcome);
     });

@@ -13,6 +13,7 @@ use futures_util::Stream;
 use serde_json::{json, Value};
 
 use crate::api::intake;
+use crate::api::openapi::schema;
 use crate::client::Client;
 use crate::error::{ApiError, ApiResult};
 use crate::state::App;
@@ -20,9 +21,23 @@ use crate::work::ask::{self, Answer};
 use crate::work::job::{Reader, Step, Update};
 
 /// How often a stream that has nothing to tell shows that it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// `POST /v1/analyze`
+///
+/// One question about one clip: a file of the server, or an upload. With `Accept: text/event-stream` the answer is a stream of the events
+/// `stage`, `text`, `result` and `error`.
+#[utoipa::path(
+    post, path = "/v1/analyze", tag = "v1",
+    request_body(content((schema::AnalyzeRequest = "application/json"), (schema::AnalyzeForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "The analysis, or the events.", content(
+            (schema::Analysis = "application/json"), (String = "text/event-stream"),
+        )),
+        (status = "4XX", description = "The request or the clip cannot be used.", body = schema::Failure),
+        (status = "5XX", description = "Too much to do (503), too long (504), or a defect.", body = schema::Failure),
+    )
+)]
 pub async fn analyze(State(app): State<Arc<App>>, client: Client, request: Request) -> ApiResult<Response> {
     app.engine()?;
     let headers = request.headers().clone();
@@ -63,8 +78,9 @@ fn events(mut reader: Reader<Answer>) -> impl Stream<Item = Result<Event, Infall
                 Step::Update(Update::Stage(stage)) => yield Ok(event("stage", &json!({"type": "stage", "stage": stage}))),
                 Step::Update(Update::Text(text)) => yield Ok(event("text", &json!({"type": "text", "text": &*text}))),
                 Step::Done(Ok(analysis)) => {
-                    let event = serde_json::to_value(&*analysis)
-                        .map(|analysis| event("result", &json!({"type": "result", "analysis": analysis})));
+                    // Written as it stands: through a `Value`, its numbers would get the digits of a wider type.
+                    let event = serde_json::to_string(&*analysis)
+                        .map(|text| Event::default().event("result").data(format!("{{\"type\":\"result\",\"analysis\":{text}}}")));
                     yield Ok(event.unwrap_or_else(|error| failure(&ApiError::internal(error))));
                     return;
                 }

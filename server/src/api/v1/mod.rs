@@ -1,6 +1,7 @@
 //! Our own API, version 1: docs/http-v1.md.
 
 pub mod analyze;
+pub mod batch;
 pub mod models;
 pub mod sessions;
 
@@ -24,6 +25,7 @@ pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/analyze", post(analyze::analyze))
+        .route("/v1/batch", post(batch::batch))
         .route("/v1/sessions", post(sessions::open))
         .route("/v1/sessions/{id}", delete(sessions::close))
         .route("/v1/sessions/{id}/ask", post(sessions::ask))

@@ -7,6 +7,7 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::openapi::schema;
 use crate::error::ApiResult;
 use crate::state::App;
 
@@ -41,6 +42,16 @@ pub struct Model {
 }
 
 /// `GET /v1/models`
+///
+/// The models of this server, the one that answers first.
+#[utoipa::path(
+    get, path = "/v1/models", tag = "v1",
+    responses(
+        (status = 200, description = "The models.", body = Models),
+        (status = "4XX", description = "Who calls may not.", body = schema::Failure),
+        (status = "5XX", description = "The model is being loaded (503).", body = schema::Failure),
+    )
+)]
 pub async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<Models>> {
     let engine = app.engine()?;
     let (pack, manifest) = (engine.pack(), engine.pack().manifest());

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::analyze;
 use crate::api::intake;
+use crate::api::openapi::schema;
 use crate::client::Client;
 use crate::error::ApiResult;
 use crate::state::App;
@@ -26,6 +27,17 @@ pub struct Session {
 }
 
 /// `POST /v1/sessions`
+///
+/// Begins a conversation about a clip, which is read once. The question in the request is not asked.
+#[utoipa::path(
+    post, path = "/v1/sessions", tag = "v1",
+    request_body(content((schema::AnalyzeRequest = "application/json"), (schema::AnalyzeForm = "multipart/form-data"))),
+    responses(
+        (status = 201, description = "The conversation.", body = Session),
+        (status = "4XX", description = "The request or the clip cannot be used.", body = schema::Failure),
+        (status = "5XX", description = "Too much to do (503), too long (504), or a defect.", body = schema::Failure),
+    )
+)]
 pub async fn open(
     State(app): State<Arc<App>>,
     client: Client,
@@ -39,6 +51,20 @@ pub async fn open(
 }
 
 /// `POST /v1/sessions/{id}/ask`
+///
+/// Asks about the clip, after the questions that were asked before. Answers as `POST /v1/analyze`.
+#[utoipa::path(
+    post, path = "/v1/sessions/{id}/ask", tag = "v1",
+    params(("id" = String, Path, description = "The conversation.")),
+    request_body = schema::AskRequest,
+    responses(
+        (status = 200, description = "The analysis, or the events.", content(
+            (schema::Analysis = "application/json"), (String = "text/event-stream"),
+        )),
+        (status = "4XX", description = "There is no such conversation (404), or the question cannot be used.", body = schema::Failure),
+        (status = "5XX", description = "Too much to do (503), too long (504), or a defect.", body = schema::Failure),
+    )
+)]
 pub async fn ask(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -55,12 +81,32 @@ pub async fn ask(
 }
 
 /// `POST /v1/sessions/{id}/reset`
+///
+/// Forgets questions and answers; the clip is kept.
+#[utoipa::path(
+    post, path = "/v1/sessions/{id}/reset", tag = "v1",
+    params(("id" = String, Path, description = "The conversation.")),
+    responses(
+        (status = 204, description = "Done."),
+        (status = "4XX", description = "There is no such conversation (404).", body = schema::Failure),
+    )
+)]
 pub async fn reset(State(app): State<Arc<App>>, Path(id): Path<String>, client: Client) -> ApiResult<StatusCode> {
     app.sessions.reset(&id, &client).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE /v1/sessions/{id}`
+///
+/// Ends the conversation, and what it computes.
+#[utoipa::path(
+    delete, path = "/v1/sessions/{id}", tag = "v1",
+    params(("id" = String, Path, description = "The conversation.")),
+    responses(
+        (status = 204, description = "Done."),
+        (status = "4XX", description = "There is no such conversation (404).", body = schema::Failure),
+    )
+)]
 pub async fn close(State(app): State<Arc<App>>, Path(id): Path<String>, client: Client) -> ApiResult<StatusCode> {
     app.sessions.end(&id, &client)?;
     Ok(StatusCode::NO_CONTENT)
