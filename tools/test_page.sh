@@ -58,4 +58,5 @@ if [ -z "${PAGE_URL:-}" ]; then
 fi
 export PAGE_URL PAGE_WORK=$work PYTHONDONTWRITEBYTECODE=1
 cd "$tests"
-"$work/venv/bin/python" -m unittest -v "${@:-discover}"
+[ $# -gt 0 ] || set -- test_files test_page
+"$work/venv/bin/python" -m unittest -v "$@"
