@@ -160,6 +160,14 @@ class Analyses(Setting):
         page.select_option("#frame", "shown")
         self.assertAlmostEqual(self.analyse(page)["frame"]["time_s"], 1, delta=0.05)
 
+    def test_an_answer_that_the_server_had_kept_is_told_from_a_new_one(self):
+        page = self.open()
+        self.choose(page, clip("HAP", "webm"))
+        for total, words in ((0.1, "With the network"), (1e6, "had this answer already")):
+            self.answers(page, "analyze", body=result(timings_ms={"decode": 0.1, "total": total}))
+            self.analyse(page)
+            self.assertIn(words, page.inner_text("#times-note"))
+
     def test_a_file_that_is_dropped_is_the_clip(self):
         page = self.open()
         page.evaluate(
