@@ -142,3 +142,28 @@ fn uploads_leave_nothing_behind() {
     server.wait_for("the upload's end", || server.app().files.uploads.total_bytes() == 0);
     assert_eq!(left(), 0);
 }
+
+/// A connection that is closed with bytes unread is reset, and the answer may be lost.
+#[test]
+fn a_client_that_sends_too_much_is_told_so() {
+    let server = Running::start(|config| {
+        config.limits.upload_bytes = 1 << 20;
+        config.limits.inline_bytes = 1 << 20;
+    });
+    let (kind, body) = form(&[("media", Some("a.avi"), &vec![0; 30 << 20])]);
+    for kind in [kind.as_str(), "application/json", "text/plain"] {
+        let status = server.send("POST", "/v1/analyze", &[("content-type", kind)], &body).status;
+        // 30 MB are too many whatever they are, which the header tells before the first byte.
+        assert_eq!(status, 413, "{kind}");
+    }
+    let mut head = format!("POST /v1/analyze HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: {kind}\r\n");
+    head += "transfer-encoding: chunked\r\n\r\n";
+    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    for piece in body.chunks(1 << 20) {
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        std::io::Write::write_all(&mut stream, &chunk).unwrap();
+    }
+    std::io::Write::write_all(&mut stream, b"0\r\n\r\n").unwrap();
+    assert_eq!(common::read(stream).error(), (413, "media_too_large".into()));
+}

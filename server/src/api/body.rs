@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{header, HeaderMap, StatusCode};
 use axum::middleware::Next;
@@ -14,10 +14,14 @@ use emotion_llama_core::ErrorKind;
 use futures_util::StreamExt;
 
 use crate::error::{ApiError, ApiResult};
+use crate::files::uploads::Share;
 use crate::state::App;
 
 /// What a form has besides the clip.
 const FORM_BYTES: u64 = 4 << 20;
+/// How long, and how many bytes, a body is read on that nobody wants.
+const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN_BYTES: usize = 64 << 20;
 
 /// Why a body came to no good end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,28 +58,38 @@ impl From<Fault> for ApiError {
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let limits = &app.config.limits;
     // A clip inside JSON is a third longer.
-    let most = limits.upload_bytes.saturating_add(limits.upload_bytes / 3).saturating_add(FORM_BYTES);
+    let inline = limits.inline_bytes.saturating_add(limits.inline_bytes / 3).saturating_add(limits.body_bytes);
+    // The calls that take many clips at once.
+    let path = request.uri().path();
+    let uploads = match path == "/v1/batch" || path.ends_with("/upload") {
+        true => app.config.files.upload_total_bytes,
+        false => limits.upload_bytes,
+    };
+    let most = uploads.saturating_add(FORM_BYTES).max(inline);
     let declared =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let expects = request.headers().contains_key(header::EXPECT);
     if declared.is_some_and(|length| length > most) {
+        drop(Rest::new(request.into_body(), expects));
         return ApiError::from(Fault::TooLarge(most)).into_response();
     }
     let idle = Duration::from_secs_f64(limits.idle_s);
     let deadline = Instant::now() + Duration::from_secs_f64(limits.body_s);
-    next.run(request.map(|body| bounded(body, most, idle, deadline))).await
+    next.run(request.map(|body| bounded(body, expects, most, idle, deadline))).await
 }
 
-fn bounded(body: Body, most: u64, idle: Duration, deadline: Instant) -> Body {
+fn bounded(body: Body, expects: bool, most: u64, idle: Duration, deadline: Instant) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    let mut pieces = body.into_data_stream();
+    let mut rest = Rest::new(body, expects);
     Body::from_stream(async_stream::stream! {
         let mut left = most;
         loop {
             let patience = idle.min(deadline.saturating_duration_since(Instant::now()));
-            match tokio::time::timeout(patience, pieces.next()).await {
+            match tokio::time::timeout(patience, rest.next()).await {
                 Err(_) => {
+                    rest.forget();
                     yield Err(axum::Error::new(Fault::Slow));
                     return;
                 }
@@ -89,14 +103,57 @@ fn bounded(body: Body, most: u64, idle: Duration, deadline: Instant) -> Body {
                         yield Err(axum::Error::new(Fault::TooLarge(most)));
                         return;
                     }
-                    Some(rest) => {
-                        left = rest;
+                    Some(less) => {
+                        left = less;
                         yield Ok(piece);
                     }
                 },
             }
         }
     })
+}
+
+/// What is left of a body. When it is dropped before its end, it is read and thrown away for a while: a connection that is closed with
+/// bytes unread is reset, and the client would lose the answer that says what was wrong.
+struct Rest {
+    pieces: Option<BodyDataStream>,
+    /// The client waits until it is told to send, which reading would do.
+    is_held_back: bool,
+}
+
+impl Rest {
+    fn new(body: Body, expects: bool) -> Self {
+        Self { pieces: Some(body.into_data_stream()), is_held_back: expects }
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, axum::Error>> {
+        self.is_held_back = false;
+        let piece = self.pieces.as_mut()?.next().await;
+        if !matches!(piece, Some(Ok(_))) {
+            self.pieces = None;
+        }
+        piece
+    }
+
+    fn forget(&mut self) {
+        self.pieces = None;
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        let Some(mut pieces) = self.pieces.take().filter(|_| !self.is_held_back) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(tokio::time::timeout(DRAIN, async move {
+            let mut left = DRAIN_BYTES;
+            while let Some(Ok(piece)) = pieces.next().await {
+                match left.checked_sub(piece.len()) {
+                    Some(less) => left = less,
+                    None => return,
+                }
+            }
+        }));
+    }
 }
 
 /// All of `body`, if it has at most `most` bytes.
@@ -114,6 +171,28 @@ pub async fn read(body: Body, most: u64) -> ApiResult<Bytes> {
         whole.extend_from_slice(&piece);
     }
     Ok(whole.into())
+}
+
+/// All of a body that may hold a clip in base64, and the memory that it takes.
+///
+/// # Errors
+/// As [`read`]; `overloaded` when too many are held in memory.
+pub async fn read_inline(app: &App, body: Body) -> ApiResult<(Bytes, Share)> {
+    let limits = &app.config.limits;
+    // Base64 is a third longer than what it stands for.
+    let most = limits.inline_bytes.saturating_add(limits.inline_bytes / 3).saturating_add(limits.body_bytes);
+    let mut share = app.files.uploads.inline();
+    let mut pieces = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| of_error(&error))?;
+        if (whole.len() + piece.len()) as u64 > most {
+            return Err(Fault::TooLarge(most).into());
+        }
+        share.grow(piece.len() as u64)?;
+        whole.extend_from_slice(&piece);
+    }
+    Ok((whole.into(), share))
 }
 
 /// The error of a body, or of what reads it, that failed with `error`.

@@ -230,8 +230,7 @@ async fn completions(State(app): State<Arc<App>>, request: HttpRequest) -> Resul
         return Err(body::unsupported("application/json").into());
     }
     let limits = &app.config.limits;
-    let most = limits.upload_bytes.saturating_add(limits.upload_bytes / 3).saturating_add(limits.body_bytes);
-    let text = body::read(body, most).await?;
+    let (text, _memory) = body::read_inline(&app, body).await?;
     let asked: ChatRequest = serde_json::from_slice(&text)
         .map_err(|error| ApiError::invalid(format!("the request is not what is expected: {error}")))?;
     drop(text);
@@ -254,11 +253,12 @@ async fn completions(State(app): State<Arc<App>>, request: HttpRequest) -> Resul
     let question =
         Question { prompt: Some(prompt.to_owned()).filter(|text| !text.is_empty()), sampling, ..Question::default() };
     question.validate()?;
-    let mut request = Request { question, ..Request::new(clip(&asked.messages, limits.upload_bytes)?) };
+    let upload = app.files.uploads.store("clip", clip(&asked.messages, limits.inline_bytes)?).await?;
+    let mut request = Request { question, ..Request::new(upload.file()) };
     if let Some(words) = words {
         request.transcript = emotion_llama_core::request::Transcript::Text(words.to_owned());
     }
-    let reader = ask::answer(&app, Ask::new(&app, request, None)).await?;
+    let reader = ask::answer(&app, Ask::new(&app, request, Some(upload))).await?;
     let id = format!("chatcmpl-{}", random_id()?);
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if asked.stream == Some(true) {

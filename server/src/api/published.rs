@@ -25,6 +25,7 @@ use super::openapi::schema;
 use super::python::{self, missing, problem, unprocessable};
 use crate::client::Client;
 use crate::error::{ApiError, ApiResult};
+use crate::files::uploads::Share;
 use crate::state::App;
 use crate::work::ask::{self, Answer, Ask};
 use crate::work::job::Reader;
@@ -211,10 +212,10 @@ pub async fn begin(
                 _ => python::str(other),
             };
             match picture(&path) {
-                Some(bytes) if bytes.len() as u64 > app.config.limits.upload_bytes => {
-                    return Err(crate::files::uploads::too_large(app.config.limits.upload_bytes))
+                Some(bytes) => {
+                    let upload = app.files.uploads.store("picture", bytes).await?;
+                    (Source::from(upload.file()), Some(upload))
                 }
-                Some(bytes) => (Source::from(bytes), None),
                 None => {
                     let found = app.files.find(&path, client, headers)?;
                     (Source::from(found.file), found.upload)
@@ -263,15 +264,27 @@ fn picture(text: &str) -> Option<Vec<u8>> {
     is_picture.then_some(bytes)
 }
 
+/// The JSON object that a body is, and the memory that it takes.
+#[derive(Debug)]
+pub struct Object {
+    value: Value,
+    _memory: Share,
+}
+
+impl std::ops::Deref for Object {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
 /// The JSON object that the body is, or FastAPI's answer to what is none.
 ///
 /// # Errors
 /// The answer.
-pub async fn object(app: &App, headers: &HeaderMap, body: Body) -> Result<Value, Refusal> {
-    // A picture in base64 is a third longer than its bytes.
-    let limits = &app.config.limits;
-    let most = limits.upload_bytes.saturating_add(limits.upload_bytes / 3).saturating_add(limits.body_bytes);
-    let bytes = body::read(body, most).await.map_err(|error| error.into_response())?;
+pub async fn object(app: &App, headers: &HeaderMap, body: Body) -> Result<Object, Refusal> {
+    let (bytes, memory) = body::read_inline(app, body).await.map_err(|error| error.into_response())?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
         let answer = (StatusCode::BAD_REQUEST, Json(json!({"detail": "There was an error parsing the body"})));
         return Err(answer.into_response().into());
@@ -284,7 +297,7 @@ pub async fn object(app: &App, headers: &HeaderMap, body: Body) -> Result<Value,
         Kind::Form | Kind::Other => Value::String(text.to_owned()),
     };
     if value.is_object() {
-        return Ok(value);
+        return Ok(Object { value, _memory: memory });
     }
     let message = "Input should be a valid dictionary or object to extract fields from";
     Err(unprocessable(vec![problem("model_attributes_type", json!(["body"]), message, &value)]).into())

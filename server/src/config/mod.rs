@@ -126,8 +126,10 @@ impl Default for Queue {
 pub struct Limits {
     /// Most bytes of a JSON body.
     pub body_bytes: u64,
-    /// Most bytes of an uploaded clip, and of a picture or video inside JSON.
+    /// Most bytes of an uploaded clip.
     pub upload_bytes: u64,
+    /// Most bytes of a clip inside JSON, which is held in memory while it is read.
+    pub inline_bytes: u64,
     /// Seconds in which the head of a request must arrive.
     pub head_s: f64,
     /// Seconds in which the body of a request must arrive.
@@ -153,6 +155,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1 << 20,
             upload_bytes: 256 << 20,
+            inline_bytes: 64 << 20,
             head_s: 15.0,
             body_s: 600.0,
             idle_s: 30.0,

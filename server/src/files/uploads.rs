@@ -18,13 +18,15 @@ use crate::work::sessions::random_id;
 use emotion_llama_core::ErrorKind;
 
 /// What our files are called for the moment in which they have a name, on file systems that know no unnamed ones.
-const PREFIX: &str = "upload-";
+const PREFIX: &str = ".tmp";
 /// From this age on, in seconds, such a file belongs to a process that is gone.
 const STALE: Duration = Duration::from_secs(60);
 /// Most uploads that are kept by name; each holds a file open.
 const MOST_KEPT: usize = 256;
 /// Pieces are gathered to this many bytes before they are written.
 const BLOCK: usize = 1 << 20;
+/// So many of the longest clips inside JSON may be in memory together.
+const INLINE_SIDE_BY_SIDE: u64 = 8;
 /// Longest name of an upload.
 const MAX_NAME: usize = 120;
 
@@ -36,6 +38,8 @@ pub struct Uploads {
     most_total: u64,
     keep: Duration,
     total: Arc<AtomicU64>,
+    inline: Arc<AtomicU64>,
+    most_inline: u64,
     kept: Mutex<HashMap<String, (Instant, Upload)>>,
 }
 
@@ -52,11 +56,26 @@ struct Inner {
     _share: Share,
 }
 
-/// A part of the bytes that all uploads may have together.
+/// A part of the bytes that all may have together. They are free again when it is dropped.
 #[derive(Debug)]
-struct Share {
+pub struct Share {
     total: Arc<AtomicU64>,
+    most: u64,
     bytes: u64,
+}
+
+impl Share {
+    /// Takes so many more.
+    ///
+    /// # Errors
+    /// `overloaded` when all together would have too many.
+    pub fn grow(&mut self, bytes: u64) -> ApiResult<()> {
+        self.bytes += bytes;
+        if self.total.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > self.most {
+            return Err(ApiError::overloaded("too many clips are being sent; try again in a moment", 5));
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Share {
@@ -109,6 +128,8 @@ impl Uploads {
             most_total: config.files.upload_total_bytes,
             keep: Duration::from_secs_f64(config.files.keep_s),
             total: Arc::default(),
+            inline: Arc::default(),
+            most_inline: config.limits.inline_bytes.saturating_mul(INLINE_SIDE_BY_SIDE),
             kept: Mutex::default(),
             dir,
         })
@@ -120,16 +141,30 @@ impl Uploads {
     /// `internal` when no file can be made.
     pub async fn create(&self, name: &str) -> ApiResult<Writing> {
         let dir = self.dir.clone();
-        let file = blocking(move || tempfile::Builder::new().prefix(PREFIX).tempfile_in(dir).and_then(unnamed)).await?;
+        let file = blocking(move || tempfile::tempfile_in(dir)).await?;
         Ok(Writing {
             file: Some(file),
             name: plain_name(name),
             pending: Vec::new(),
             hasher: blake3::Hasher::new(),
             most: self.most,
-            most_total: self.most_total,
-            share: Share { total: Arc::clone(&self.total), bytes: 0 },
+            share: Share { total: Arc::clone(&self.total), most: self.most_total, bytes: 0 },
         })
+    }
+
+    /// An upload of bytes that are there already.
+    ///
+    /// # Errors
+    /// As [`Uploads::create`] and [`Writing::push`].
+    pub async fn store(&self, name: &str, bytes: Vec<u8>) -> ApiResult<Upload> {
+        let mut writing = self.create(name).await?;
+        writing.push(bytes.into()).await?;
+        writing.finish().await
+    }
+
+    /// Memory for a clip inside JSON.
+    pub fn inline(&self) -> Share {
+        Share { total: Arc::clone(&self.inline), most: self.most_inline, bytes: 0 }
     }
 
     /// Keeps `upload` for a while, and gives the path by which [`Uploads::kept`] finds it. There is no file of that name.
@@ -178,7 +213,6 @@ pub struct Writing {
     pending: Vec<u8>,
     hasher: blake3::Hasher,
     most: u64,
-    most_total: u64,
     share: Share,
 }
 
@@ -192,10 +226,7 @@ impl Writing {
         if self.share.bytes + length > self.most {
             return Err(too_large(self.most));
         }
-        self.share.bytes += length;
-        if self.share.total.fetch_add(length, Ordering::Relaxed) + length > self.most_total {
-            return Err(ApiError::overloaded("too many uploads are being worked on; try again in a moment", 5));
-        }
+        self.share.grow(length)?;
         self.hasher.update(&piece);
         self.pending.extend_from_slice(&piece);
         if self.pending.len() >= BLOCK {
@@ -246,13 +277,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> +
         }
         _ => ApiError::internal(error),
     })
-}
-
-/// Takes the name away at once.
-fn unnamed(file: tempfile::NamedTempFile) -> std::io::Result<File> {
-    let (file, path) = file.into_parts();
-    path.close()?;
-    Ok(file)
 }
 
 /// The last part of what a client calls its file, without what could be taken for something else.
@@ -343,16 +367,16 @@ mod tests {
     fn leftovers_go_and_what_is_not_ours_stays() {
         let dir = tempfile::tempdir().unwrap();
         let old = SystemTime::now() - Duration::from_secs(3600);
-        for name in ["upload-old", "upload-new", "other"] {
+        for name in [".tmpold", ".tmpnew", "other"] {
             let file = File::create(dir.path().join(name)).unwrap();
-            if name != "upload-new" {
+            if name != ".tmpnew" {
                 file.set_modified(old).unwrap();
             }
         }
         remove_leftovers(dir.path());
         let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, ["other", "upload-new"]);
+        assert_eq!(left, [".tmpnew", "other"]);
     }
 
     #[test]
