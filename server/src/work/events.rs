@@ -222,7 +222,7 @@ impl Joining {
     ///
     /// # Errors
     /// `internal` when the system has no random numbers.
-    pub fn add(self, reader: Reader<Answer>) -> ApiResult<(String, Instant)> {
+    pub fn put(self, reader: Reader<Answer>) -> ApiResult<(String, Instant)> {
         let mut event = self.inner.event(self.key.0.clone(), reader)?;
         event.joined = event.joined.max(self.not_before);
         let id = event.id.clone();
@@ -304,7 +304,7 @@ mod tests {
         let listener = events.listen(&me, "s").unwrap();
         assert!(!listener.close());
         let (_writer, reader) = job(&CancelToken::new());
-        let (id, _) = joining.add(reader).unwrap();
+        let (id, _) = joining.put(reader).unwrap();
         listener.changed().await;
         let taken = listener.take();
         assert_eq!(taken.len(), 1);
@@ -314,7 +314,7 @@ mod tests {
         assert!(events.listen(&me, "s").is_none());
         let before = Instant::now();
         let (_writer, reader) = job(&CancelToken::new());
-        let (_, not_before) = events.join(&me, "s").unwrap().add(reader).unwrap();
+        let (_, not_before) = events.join(&me, "s").unwrap().put(reader).unwrap();
         assert!(not_before > before, "the answer waits until the client has seen its stream close");
     }
 
@@ -340,7 +340,7 @@ mod tests {
         drop(event);
         assert!(lock(&events.0.stops).is_empty());
         let (_second, reader) = job(&CancelToken::new());
-        events.join(&me, "s").unwrap().add(reader).unwrap();
+        events.join(&me, "s").unwrap().put(reader).unwrap();
         assert!(events.listen(&other, "s").is_none());
     }
 

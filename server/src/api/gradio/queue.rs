@@ -44,7 +44,7 @@ pub async fn join(State(app): State<Arc<App>>, client: Client, request: Request)
     let joined = async {
         let joining = app.events.join(&client, session)?;
         let reader = begin(&app, &client, &parts.headers, data).await?;
-        joining.add(reader)
+        joining.put(reader)
     };
     match joined.await {
         Ok((event, not_before)) => {
