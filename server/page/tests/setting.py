@@ -150,6 +150,16 @@ class Setting(unittest.TestCase):
         page.unroute(f"**/v1/{path}")
         page.route(f"**/v1/{path}", lambda route: route.fulfill(**answer))
 
+    def drawn_face(self, page):
+        """A picture of a face that nobody has."""
+        drawing = WORK / "face.png"
+        other = page.context.new_page()
+        other.set_viewport_size({"width": 640, "height": 480})
+        other.set_content(f"<body style='margin: 0'>{(PAGE / 'tests/face.svg').read_text(encoding='utf-8')}")
+        other.screenshot(path=str(drawing))
+        other.close()
+        return drawing
+
     def until(self, page, expression, wanted=True):
         """Waits until `expression` has this value. (Playwright's own way is eval, which the page's policy forbids.)"""
         for _ in range(200):

@@ -5,7 +5,7 @@ import re
 import unittest
 from pathlib import Path
 
-from setting import CAMERA, PAGE, PATIENCE_MS, URL, WORK, Setting, clip, ffmpeg, original, result, stream
+from setting import CAMERA, PATIENCE_MS, URL, WORK, Setting, clip, ffmpeg, original, result, stream
 
 SIZES = {390: 844, 1440: 900}
 ASK = "sessions/*/ask"
@@ -112,13 +112,9 @@ class Analyses(Setting):
 
     def test_a_drawn_face_for_the_documentation(self):
         # Nobody's face stands in the documentation: this one is a drawing. docs/page.png is this screenshot.
-        drawing, film = WORK / "face.png", WORK / "portrait.mp4"
-        page = self.open(width=1280, height=880, url=URL)
-        other = page.context.new_page()
-        other.set_viewport_size({"width": 640, "height": 480})
-        other.set_content(f"<body style='margin: 0'>{(PAGE / 'tests/face.svg').read_text(encoding='utf-8')}")
-        other.screenshot(path=str(drawing))
-        ffmpeg("-loop", "1", "-t", "3", "-r", "25", "-i", drawing, "-c:v", "libx264", "-pix_fmt", "yuv420p", film)
+        film = WORK / "portrait.mp4"
+        page = self.open(width=1280, height=880)
+        ffmpeg("-loop", "1", "-t", "3", "-r", "25", "-i", self.drawn_face(page), "-c:v", "libx264", "-pix_fmt", "yuv420p", film)
         self.choose(page, film)
         page.click("#question summary")
         page.select_option("#transcript", "given")
@@ -650,6 +646,29 @@ class Access(Setting):
         self.choose(page, clip("HAP", "webm"))
         self.analyse(page)
         self.fits(page)
+
+
+class Portrait(Setting):
+    """A webcam that somebody sits before, a little to one side."""
+
+    FILM = WORK / "webcam.mjpeg"
+    ARGUMENTS = (*CAMERA, f"--use-file-for-fake-video-capture={FILM}")
+
+    def test_the_face_before_the_webcam_is_found_where_it_is(self):
+        page = self.open("zh")
+        aside = "crop=480:480:140:0,pad=640:480:0:0:color=gray"
+        ffmpeg("-loop", "1", "-t", "1", "-r", "10", "-i", self.drawn_face(page), "-vf", aside, "-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", self.FILM)
+        page.click("#use-webcam")
+        page.wait_for_selector("#webcam:not([hidden])")
+        page.select_option("#seconds", "3")
+        page.click("#record")
+        page.wait_for_selector("#clip:not([hidden])")
+        face = self.analyse(page)["frame"]["face"]
+        page.wait_for_selector("#frame-canvas:not([hidden])")
+        # The live picture is a mirror; what is recorded and judged is not.
+        self.assertLess(face["x"] + face["width"] / 2, 240)
+        page.evaluate("document.activeElement.blur()")
+        self.shoot(page, "zh-1440-webcam", full_page=True)
 
 
 class Denied(Setting):
