@@ -261,15 +261,14 @@ class Settings(unittest.TestCase):
             body = json.dumps({"path": str(ROOT / "build/clips/1001_DFA_ANG_XX.flv")}).encode()
             ask = urllib.request.Request(f"http://127.0.0.1:{port}/v1/analyze", data=body, headers={"Content-Type": "application/json"})
             urllib.request.urlopen(ask, timeout=600).close()
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-                figures = answer.read().decode()
-        self.assertRegex(figures, rf"(?m)^{re.escape(name)} 0$")
+            shown = figures(port)
+        self.assertRegex(shown, rf"(?m)^{re.escape(name)} 0$")
         page = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
         rows = re.findall(r"^\| (`emotion_llama_.*?) \|", page, re.M)
         named = [re.sub(r"^_", "emotion_llama_", name) for row in rows for name in re.findall(r"`(\w+)(?:\{[\w,]*\})?`", row)]
         self.assertGreater(len(named), 8)
         for metric in named:
-            self.assertIn(f"# TYPE {metric} ", figures)
+            self.assertIn(f"# TYPE {metric} ", shown)
 
     def test_systemd_reads_the_unit(self):
         if not program("systemd-analyze"):
@@ -322,19 +321,22 @@ class Proxies(unittest.TestCase):
                 # As root, its workers would be somebody who may not write here.
                 f"{'user root; ' if os.geteuid() == 0 else ''}daemon off; pid {scratch}/pid; error_log {scratch}/error.log; events {{}}\nhttp {{ access_log off; {temporary}\n{site}\n}}\n"
             )
+            servers = {}
             for port in ports[1:]:
                 command = [str(PROGRAM), "serve", "--port", str(port), "--pack", str(PACK), "--threads", "1", "--set", "access.trusted_proxies=127.0.0.1/32"]
-                stack.enter_context(running(command, dict(os.environ), port))
+                servers[port] = stack.enter_context(running(command, dict(os.environ), port))
             proxy = subprocess.Popen([program("nginx"), "-p", scratch, "-c", f"{scratch}/nginx.conf"], stderr=subprocess.DEVNULL)
             stack.callback(end, proxy)
             url = f"https://localhost:{ports[0]}"
             curl = ["curl", "-sS", "--fail-with-body", "--cacert", certificate, "--retry", "20", "--retry-connrefused", "--retry-delay", "1"]
             self.assertEqual(status_of(curl, f"{url}/metrics"), 403)
             form = ["-F", "request={};type=application/json", "-F", f"media=@{clip};filename=clip.flv"]
+            sessions = []
             for _ in range(4):
                 opened = json.loads(subprocess.run([*curl, *form, f"{url}/v1/sessions"], check=True, capture_output=True).stdout)
                 ask = [*curl, "-H", "content-type: application/json", "-d", '{"task": "emotion"}', f"{url}/v1/sessions/{opened['id']}/ask"]
                 self.assertTrue(json.loads(subprocess.run(ask, check=True, capture_output=True).stdout)["emotion"])
+                sessions.append(opened["id"])
             form[1] = 'request={"task":"reason"};type=application/json'
             stream = stack.enter_context(subprocess.Popen(
                 [*curl, "-N", "-H", "accept: text/event-stream", *form, f"{url}/v1/analyze"], stdout=subprocess.PIPE, text=True
@@ -346,6 +348,12 @@ class Proxies(unittest.TestCase):
             # Were they kept back, they would all arrive together.
             print(f"events through nginx: the first {seen[-1][0] - seen[0][0]:.2f} s before the last", file=sys.stderr)
             self.assertGreater(seen[-1][0], seen[0][0] + 0.02)
+            # All sessions are on one server. When it has gone, the other one answers, and does not know them.
+            (mine,) = [port for port in servers if f"\nemotion_llama_sessions {len(sessions)}\n" in figures(port)]
+            end(servers[mine])
+            models = subprocess.run([*curl, f"{url}/v1/models"], check=True, capture_output=True).stdout
+            self.assertTrue(json.loads(models)["data"])
+            self.assertEqual(status_of([*curl, "-X", "DELETE"], f"{url}/v1/sessions/{sessions[0]}"), 404)
 
 
 def need_server(test):
@@ -396,6 +404,11 @@ def status(port, path, key=None):
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+def figures(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return answer.read().decode()
 
 
 def status_of(curl, url):
