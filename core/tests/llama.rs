@@ -2,9 +2,11 @@
 
 mod llama_common;
 
-use emotion_llama_core::llama::{generate, KvCache, LayerPart, LoraWeights, Sampler, SamplingOptions, StopReason};
+use emotion_llama_core::llama::{
+    generate, KvCache, LayerPart, LoraWeights, Precision, Sampler, SamplingOptions, StopReason,
+};
 use emotion_llama_core::{CancelToken, ErrorKind};
-use llama_common::{fixture, largest, model, prefill_ids, reference, tokenizer, Fixture};
+use llama_common::{fixture, largest, load, model, prefill_ids, reference, tokenizer, Fixture};
 use std::ops::ControlFlow;
 
 /// Largest error of a logit, against a spread of logits of about 20. The reference is stored as f16, whose own
@@ -14,6 +16,8 @@ const LOGIT_ERROR: f32 = 0.01;
 const HIDDEN_ERROR: f32 = 1e-5;
 /// Largest difference of logits between two ways of computing the same rows.
 const REORDER_ERROR: f32 = 2e-3;
+/// Largest difference of logits, whose spread is about 20, between rounded activations and f32.
+const ROUNDING_ERROR: f32 = 0.05;
 /// Every fourth logit is in the fixture.
 const LOGIT_STEP: usize = 4;
 const HIDDEN_LAYERS: [usize; 3] = [0, 15, 29];
@@ -139,6 +143,22 @@ fn a_long_prompt_goes_in_several_passes() {
     let logits = prefill_ids(model, &ids[290..], &mut cache);
     let error = largest(logits.iter().zip(&expected).map(|(a, b)| a - b));
     assert!(error < 2.0 * REORDER_ERROR, "logits differ by {error}");
+}
+
+#[test]
+fn rounded_activations_change_logits_less_than_the_weights_storage_does() {
+    let (model, fixture) = (model(), reference());
+    let mut fast = load();
+    fast.set_precision(Precision::Fast);
+    for i in 0..3 {
+        let ids = fixture.ids(&format!("prompt{i}.ids"));
+        let full = prefill_ids(model, &ids, &mut KvCache::new(model.config()));
+        let rounded = prefill_ids(&fast, &ids, &mut KvCache::new(model.config()));
+        let error = largest(rounded.iter().zip(&full).map(|(a, b)| a - b));
+        println!("prompt{i}: rounding changes logits by at most {error:.5}");
+        assert!(error < ROUNDING_ERROR, "logits differ by {error}");
+        assert_ne!(error, 0.0, "they were not rounded");
+    }
 }
 
 #[test]

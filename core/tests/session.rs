@@ -28,8 +28,9 @@ use parity_stages::language::Language;
 use reference::Reference;
 use safetensors::SafeTensors;
 
-/// Probabilities of the same prompt, read in other passes: only the order of float32 sums differs.
-const OTHER_PASSES: f32 = 1e-4;
+/// Probabilities of the same prompt, read in other passes: the order of float32 sums differs, and with it now and then the last of an
+/// activation's 16 bits.
+const OTHER_PASSES: f32 = 1e-3;
 const WHY: &str = "Why do you think so?";
 
 fn request(code: &str) -> Request {

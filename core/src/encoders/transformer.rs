@@ -10,7 +10,7 @@ use super::metadata::Metadata;
 use crate::cancel::CancelToken;
 use crate::error::Result;
 use crate::gguf::{vector, Gguf, Matrix};
-use crate::kernels::{self, add, matmul, sgemm, Isa, View};
+use crate::kernels::{self, add, matmul, sgemm, Isa, Precision, View};
 
 /// Rows that one task of a row-wise operation takes.
 const ROWS_PER_TASK: usize = 16;
@@ -50,7 +50,7 @@ impl Linear {
         let (rows, columns) = (self.weight.rows(), self.weight.columns());
         let mut out = vec![0f32; x.len() / columns * rows];
         for (x, out) in x.chunks(PRODUCT_ROWS * columns).zip(out.chunks_mut(PRODUCT_ROWS * rows)) {
-            matmul(isa, x, x.len() / columns, [self.weight.weights()], [out], cancel);
+            matmul(isa, Precision::Fast, x, x.len() / columns, [self.weight.weights()], [out], cancel);
             cancel.check()?;
         }
         for_rows(&mut out, rows, |_, chunk| chunk.chunks_exact_mut(rows).for_each(|row| add(row, &self.bias)));

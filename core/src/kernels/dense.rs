@@ -1,5 +1,6 @@
 //! The f32 loops of a transformer layer: dot products, attention of one row, normalisation, activation.
 
+use super::rowwise::softmax_body;
 use super::{chunks, Isa};
 
 /// Runs a loop compiled for the CPU: `$body` is `#[inline(always)]` and takes `const FMA: bool`.
@@ -12,9 +13,9 @@ macro_rules! dispatch {
         }
         match $isa {
             Isa::Portable => $body::<false>($($arg),*),
-            // SAFETY: `Isa::Avx2` is made by `Isa::detect` only, which found the features that `wide` is compiled for.
+            // SAFETY: these are made by `Isa::detect` only, which found the features that `wide` is compiled for.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { wide($($arg),*) },
+            Isa::Avx2 | Isa::Avx512 => unsafe { wide($($arg),*) },
         }
     }};
 }
@@ -41,7 +42,13 @@ fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
+    // In halves: sixteen additions one after the other would take longer than a head's products.
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0] + rest
 }
 
 /// The sum of products of two slices of equal length.
@@ -68,25 +75,6 @@ fn rms_norm_body<const FMA: bool>(rows: &[f32], weight: &[f32], eps: f32, out: &
 /// Root-mean-square normalisation of each row of `rows` `[n, weight.len()]` into `out`.
 pub fn rms_norm(isa: Isa, rows: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     dispatch!(isa, rms_norm_body(rows: &[f32], weight: &[f32], eps: f32, out: &mut [f32]));
-}
-
-/// `gate = silu(gate) * up`, element by element.
-pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
-    for (g, u) in gate.iter_mut().zip(up) {
-        *g = *g / (1.0 + (-*g).exp()) * u;
-    }
-}
-
-/// Softmax in place; an empty slice stays empty.
-fn softmax(x: &mut [f32]) {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for v in x.iter_mut() {
-        *v = (*v - max).exp();
-        sum += *v;
-    }
-    let scale = 1.0 / sum;
-    x.iter_mut().for_each(|v| *v *= scale);
 }
 
 /// The extents that attention needs.
@@ -123,7 +111,8 @@ fn attend_body<const FMA: bool>(
                 weights.push(scale * dot_body::<FMA>(q, &key[column..column + head_dim]));
             }
         }
-        softmax(weights);
+        let keys = weights.len();
+        softmax_body::<FMA>(weights, keys.max(1));
         out.fill(0.0);
         let values = stretches.iter().flat_map(|(_, values)| values.chunks_exact(width));
         for (&w, v) in weights.iter().zip(values) {

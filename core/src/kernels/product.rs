@@ -1,11 +1,12 @@
-//! `X W^T` for packed weights: the decode path by row, the prefill path by panel.
+//! `X W^T` for weights as they lie in the file: quantised ones in integers, floats and the rarer types unpacked to f32.
 
 use std::cell::RefCell;
 
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{blocks, sgemm, Isa, View, WeightType};
+use super::quantised::{self, is_grouped};
+use super::{blocks, sgemm, Isa, Precision, View, WeightType};
 use crate::cancel::CancelToken;
 
 /// Weight rows unpacked at a time: a panel of 576 or 1536 columns stays in the second-level cache.
@@ -49,6 +50,11 @@ impl<'a> Weights<'a> {
         self.bytes.get(first * size..(first + count) * size).unwrap_or_default()
     }
 
+    /// `count` rows from `first` on.
+    pub(super) fn part(&self, first: usize, count: usize) -> Self {
+        Self { bytes: self.rows_from(first, count), rows: count, ..*self }
+    }
+
     /// Unpacks `out.len() / columns` rows from `first` on.
     pub fn unpack_rows(&self, isa: Isa, first: usize, out: &mut [f32]) {
         let bytes = self.rows_from(first, out.len() / self.columns.max(1));
@@ -56,13 +62,13 @@ impl<'a> Weights<'a> {
             Isa::Portable => blocks::unpack(self.kind, bytes, out),
             // SAFETY: `Isa::Avx2` is made by `Isa::detect` only, which found the features this is compiled for.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { super::avx2::unpack(self.kind, bytes, out) },
+            Isa::Avx2 | Isa::Avx512 => unsafe { super::avx2::unpack(self.kind, bytes, out) },
         }
     }
 
     fn dot_row(&self, isa: Isa, row: usize, x: &[f32], sums: &[f32], scratch: &mut Vec<f32>) -> f32 {
         #[cfg(target_arch = "x86_64")]
-        if isa == Isa::Avx2 {
+        if isa != Isa::Portable {
             // SAFETY: as in `unpack_rows`.
             let packed = unsafe { super::avx2::dot_packed(self.kind, self.rows_from(row, 1), x, sums) };
             if let Some(y) = packed {
@@ -80,27 +86,36 @@ impl<'a> Weights<'a> {
 /// Stops early, leaving `out` unspecified, once `cancel` is cancelled: the caller checks.
 pub fn matmul<const W: usize>(
     isa: Isa,
+    precision: Precision,
     x: &[f32],
     n: usize,
     weights: [Weights<'_>; W],
-    out: [&mut [f32]; W],
+    mut out: [&mut [f32]; W],
     cancel: &CancelToken,
 ) {
+    let fast = precision == Precision::Fast;
+    if fast {
+        quantised::multiply(isa, x, n, &weights, &mut out, cancel);
+    }
+    let rest = weights.iter().zip(out).filter(|(weights, _)| !(fast && is_grouped(weights.kind)));
     if n == 1 {
-        decode(isa, x, weights, out, cancel);
+        decode(isa, x, rest, cancel);
     } else if n > 1 {
-        for (weights, out) in weights.iter().zip(out) {
+        for (weights, out) in rest {
             let multiply = if n < SHARED_FROM { panels } else { shared_panels };
             multiply(isa, x, n, weights, out, cancel);
         }
     }
 }
 
-fn decode<const W: usize>(isa: Isa, x: &[f32], weights: [Weights<'_>; W], out: [&mut [f32]; W], cancel: &CancelToken) {
+fn decode<'a>(
+    isa: Isa,
+    x: &[f32],
+    products: impl Iterator<Item = (&'a Weights<'a>, &'a mut [f32])>,
+    cancel: &CancelToken,
+) {
     let sums: Vec<f32> = x.chunks(32).map(|block| block.iter().sum()).collect();
-    let tasks: Vec<_> = weights
-        .iter()
-        .zip(out)
+    let tasks: Vec<_> = products
         .flat_map(|(w, out)| out.chunks_mut(DECODE_ROWS).enumerate().map(move |(i, out)| (w, i * DECODE_ROWS, out)))
         .collect();
     tasks.into_par_iter().for_each(|(w, first, out)| {

@@ -1,4 +1,4 @@
-//! The f32 loops of an encoder's layer that go over rows: layer normalisation, exact GELU, softmax.
+//! The f32 loops of a layer that go over rows: layer normalisation, exact GELU, SiLU gates, softmax.
 
 use super::dense::{dispatch, fused};
 use super::{chunks, Isa};
@@ -81,7 +81,7 @@ pub fn gelu(isa: Isa, x: &mut [f32]) {
 
 /// `exp(x)` for `x <= 0`, to 2e-7 of the value; 0 where that would be subnormal.
 #[inline(always)]
-fn exp_of_negative<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn exp_of_negative<const FMA: bool>(x: f32) -> f32 {
     // Adding this leaves the nearest integer in the low bits of the sum's mantissa.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
@@ -103,7 +103,22 @@ fn exp_of_negative<const FMA: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn softmax_body<const FMA: bool>(rows: &mut [f32], width: usize) {
+fn silu_mul_body<const FMA: bool>(gate: &mut [f32], up: &[f32]) {
+    for (g, u) in gate.iter_mut().zip(up) {
+        // The exponential of a negative number cannot overflow.
+        let e = exp_of_negative::<FMA>(-g.abs());
+        let numerator = if *g < 0.0 { e } else { 1.0 };
+        *g = *g * numerator / (1.0 + e) * u;
+    }
+}
+
+/// `gate = silu(gate) * up`, element by element.
+pub fn silu_mul(isa: Isa, gate: &mut [f32], up: &[f32]) {
+    dispatch!(isa, silu_mul_body(gate: &mut [f32], up: &[f32]));
+}
+
+#[inline(always)]
+pub(super) fn softmax_body<const FMA: bool>(rows: &mut [f32], width: usize) {
     for row in rows.chunks_exact_mut(width) {
         let mut lanes = [f32::NEG_INFINITY; LANES];
         for chunk in chunks::<LANES, _>(row) {

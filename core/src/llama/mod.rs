@@ -13,7 +13,7 @@ mod sampler;
 mod score;
 mod tokenizer;
 
-pub use crate::kernels::WeightType;
+pub use crate::kernels::{Precision, WeightType};
 pub use cache::KvCache;
 pub use config::LlamaConfig;
 pub use generate::{generate, Generation, StopReason};

@@ -13,7 +13,7 @@ use super::lora::{Adapter, LoraWeights};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf, Matrix};
-use crate::kernels::{self, sgemm, Isa, View};
+use crate::kernels::{self, sgemm, Context, Isa, Precision, View};
 
 /// Rows that one pass takes; a longer prompt goes in several, which bounds the memory of activations.
 const PASS_ROWS: usize = 512;
@@ -25,6 +25,7 @@ const PASS_ROWS: usize = 512;
 pub struct Llama {
     config: LlamaConfig,
     isa: Isa,
+    precision: Precision,
     embedding: Matrix,
     head: Matrix,
     norm: Vec<f32>,
@@ -43,6 +44,52 @@ struct Layer {
     gate: Matrix,
     up: Matrix,
     down: Matrix,
+}
+
+/// The rows of one pass: sequences side by side that each continue what the cache holds. Its buffers serve one layer after the other.
+struct Pass {
+    /// For each row the number of the first row of its sequence.
+    starts: Vec<usize>,
+    /// Sine and cosine of each pair's angle at each row's position, `[n, head_dim / 2]`.
+    turns: Vec<(f32, f32)>,
+    /// `[n, hidden]`.
+    normed: Vec<f32>,
+    /// Queries and what attention makes of them, `[n, heads * head_dim]`.
+    q: Vec<f32>,
+    attended: Vec<f32>,
+    /// Keys and values, `[n, kv_heads * head_dim]`.
+    k: Vec<f32>,
+    v: Vec<f32>,
+    /// `[n, intermediate]`.
+    gate: Vec<f32>,
+    up: Vec<f32>,
+}
+
+impl Pass {
+    fn new(config: &LlamaConfig, start: usize, lengths: &[usize]) -> Self {
+        let n = lengths.iter().sum();
+        let mut starts = Vec::with_capacity(n);
+        let mut turns = vec![(0f32, 0f32); n * config.head_dim / 2];
+        let mut rows = turns.chunks_exact_mut((config.head_dim / 2).max(1));
+        for &length in lengths {
+            starts.extend(std::iter::repeat_n(starts.len(), length));
+            for (position, turns) in (start..start + length).zip(&mut rows) {
+                config.rotary(position, turns);
+            }
+        }
+        let rows = |width: usize| vec![0f32; n * width];
+        Self {
+            starts,
+            turns,
+            normed: rows(config.hidden),
+            q: rows(config.q_width()),
+            attended: rows(config.q_width()),
+            k: rows(config.kv_width()),
+            v: rows(config.kv_width()),
+            gate: rows(config.intermediate),
+            up: rows(config.intermediate),
+        }
+    }
 }
 
 /// What [`Llama::prefill_observed`] shows of a layer.
@@ -82,12 +129,18 @@ impl Llama {
         };
         let layers = (0..config.layers).map(|i| layer(gguf, &config, i)).collect::<Result<_>>()?;
         let norm = vector(gguf, "output_norm.weight", &[config.hidden])?;
-        Ok(Self { config, isa, embedding, head, norm, layers, lora: None })
+        Ok(Self { config, isa, precision: Precision::default(), embedding, head, norm, layers, lora: None })
     }
 
     /// The model's extents.
     pub fn config(&self) -> &LlamaConfig {
         &self.config
+    }
+
+    /// Sets how activations enter products with quantised weights; [`Precision::Fast`] by default. Caches filled before stay good within what
+    /// the two differ.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// Sets or removes the adapter. Caches filled before do not belong to the changed model.
@@ -184,9 +237,10 @@ impl Llama {
         let n = rows.len() / self.config.hidden;
         cache.drop_pending();
         let mut x = rows.to_vec();
+        let mut pass = Pass::new(&self.config, cache.len(), &[n]);
         for index in 0..self.layers.len() {
-            let (keys, values) = self.layer_forward(index, &mut x, cache, &[n], cancel, observe)?;
-            cache.push_pending(index, &keys, &values);
+            self.layer_forward(index, &mut x, cache, &mut pass, cancel, observe)?;
+            cache.push_pending(index, &pass.k, &pass.v);
             observe(index, LayerPart::Output, &x);
         }
         cancel.check()?;
@@ -203,8 +257,9 @@ impl Llama {
         lengths: &[usize],
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
+        let mut pass = Pass::new(&self.config, cache.len(), lengths);
         for index in 0..self.layers.len() {
-            self.layer_forward(index, &mut x, cache, lengths, cancel, &mut |_, _, _| ())?;
+            self.layer_forward(index, &mut x, cache, &mut pass, cancel, &mut |_, _, _| ())?;
         }
         Ok(x)
     }
@@ -223,7 +278,7 @@ impl Llama {
     pub fn logits(&self, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
         let n = x.len() / self.config.hidden;
         let mut logits = vec![0f32; n * self.config.vocab];
-        kernels::matmul(self.isa, &self.final_norm(x), n, [self.head.weights()], [&mut logits], cancel);
+        kernels::matmul(self.isa, self.precision, &self.final_norm(x), n, [self.head.weights()], [&mut logits], cancel);
         cancel.check()?;
         Ok(logits)
     }
@@ -242,51 +297,45 @@ impl Llama {
         Ok(())
     }
 
-    /// One layer over sequences of `lengths` that each continue `cache`; gives the new keys and values.
+    /// One layer over the pass's rows, which leaves their keys and values in the pass.
     fn layer_forward(
         &self,
         index: usize,
         x: &mut [f32],
         cache: &KvCache,
-        lengths: &[usize],
+        pass: &mut Pass,
         cancel: &CancelToken,
         observe: Observer<'_>,
-    ) -> Result<(Vec<f32>, Vec<f32>)> {
+    ) -> Result<()> {
         let (config, isa) = (&self.config, self.isa);
         let Some(layer) = self.layers.get(index) else { return Err(Error::internal("no such layer")) };
-        let n = x.len() / config.hidden;
-        let mut normed = vec![0f32; x.len()];
-        kernels::rms_norm(isa, x, &layer.attention_norm, config.norm_eps, &mut normed);
-        let mut q = vec![0f32; n * config.q_width()];
-        let mut k = vec![0f32; n * config.kv_width()];
-        let mut v = vec![0f32; n * config.kv_width()];
+        let Pass { starts, turns, normed, q, attended, k, v, gate, up } = pass;
+        let n = starts.len();
+        kernels::rms_norm(isa, x, &layer.attention_norm, config.norm_eps, normed);
         let projections = [&layer.q, &layer.k, &layer.v].map(Matrix::weights);
-        kernels::matmul(isa, &normed, n, projections, [&mut q, &mut k, &mut v], cancel);
+        kernels::matmul(isa, self.precision, normed, n, projections, [q, k, v], cancel);
         if let Some(lora) = self.lora.as_ref().and_then(|l| l.layer(index)) {
-            self.adapt(lora.q.as_ref(), &normed, &mut q);
-            self.adapt(lora.v.as_ref(), &normed, &mut v);
+            self.adapt(lora.q.as_ref(), normed, q);
+            self.adapt(lora.v.as_ref(), normed, v);
         }
-        self.rotate(&mut q, cache.len(), lengths);
-        self.rotate(&mut k, cache.len(), lengths);
-        observe(index, LayerPart::Queries, &q);
-        observe(index, LayerPart::Keys, &k);
+        self.rotate(q, turns, n);
+        self.rotate(k, turns, n);
+        observe(index, LayerPart::Queries, q);
+        observe(index, LayerPart::Keys, k);
 
-        let mut attended = vec![0f32; q.len()];
-        self.attend(&q, cache.layer(index), (&k, &v), lengths, &mut attended, cancel);
-        kernels::matmul(isa, &attended, n, [layer.o.weights()], [&mut normed], cancel);
-        observe(index, LayerPart::Attention, &normed);
-        kernels::add(x, &normed);
+        self.attend(q, cache.layer(index), (k, v), starts, attended, cancel);
+        kernels::matmul(isa, self.precision, attended, n, [layer.o.weights()], [normed], cancel);
+        observe(index, LayerPart::Attention, normed);
+        kernels::add(x, normed);
 
-        kernels::rms_norm(isa, x, &layer.mlp_norm, config.norm_eps, &mut normed);
-        let mut gate = vec![0f32; n * config.intermediate];
-        let mut up = vec![0f32; n * config.intermediate];
+        kernels::rms_norm(isa, x, &layer.mlp_norm, config.norm_eps, normed);
         let projections = [&layer.gate, &layer.up].map(Matrix::weights);
-        kernels::matmul(isa, &normed, n, projections, [&mut gate, &mut up], cancel);
-        kernels::silu_mul(&mut gate, &up);
-        kernels::matmul(isa, &gate, n, [layer.down.weights()], [&mut normed], cancel);
-        kernels::add(x, &normed);
-        cancel.check()?;
-        Ok((k, v))
+        kernels::matmul(isa, self.precision, normed, n, projections, [gate, up], cancel);
+        let wide = config.intermediate.max(1);
+        gate.par_chunks_mut(wide).zip(up.par_chunks(wide)).for_each(|(gate, up)| kernels::silu_mul(isa, gate, up));
+        kernels::matmul(isa, self.precision, gate, n, [layer.down.weights()], [normed], cancel);
+        kernels::add(x, normed);
+        cancel.check()
     }
 
     /// Causal attention: a row sees the cache and the rows of its own sequence up to itself.
@@ -295,31 +344,15 @@ impl Llama {
         q: &[f32],
         prefix: (&[f32], &[f32]),
         own: (&[f32], &[f32]),
-        lengths: &[usize],
+        starts: &[usize],
         out: &mut [f32],
         cancel: &CancelToken,
     ) {
-        let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
-        let mut starts = Vec::with_capacity(out.len() / q_width);
-        let mut first = 0;
-        for &length in lengths {
-            starts.extend(std::iter::repeat_n(first, length));
-            first += length;
-        }
-        let attend = |weights: &mut Vec<f32>, i: usize, start: usize, q: &[f32], out: &mut [f32]| {
-            let seen = start * kv_width..(i + 1) * kv_width;
-            let own = (own.0.get(seen.clone()).unwrap_or_default(), own.1.get(seen).unwrap_or_default());
-            if !cancel.is_cancelled() {
-                kernels::attend_row(self.isa, self.config.attention(), q, [prefix, own], weights, out);
-            }
-        };
+        let shape = self.config.attention();
         if starts.len() == 1 {
-            attend(&mut Vec::new(), 0, 0, q, out);
+            kernels::attend_row(self.isa, shape, q, [prefix, own], &mut Vec::new(), out);
         } else {
-            let rows = out.par_chunks_exact_mut(q_width).zip(q.par_chunks_exact(q_width));
-            rows.zip(starts).enumerate().for_each_init(Vec::new, |weights, (i, ((out, q), start))| {
-                attend(weights, i, start, q, out);
-            });
+            kernels::attend(self.isa, shape, q, Context { prefix, own, starts }, out, cancel);
         }
     }
 
@@ -342,25 +375,22 @@ impl Llama {
         }
     }
 
-    /// Rotary position embedding (Su et al. 2021) of all heads in `rows`, whose sequences start at position `start`.
-    fn rotate(&self, rows: &mut [f32], start: usize, lengths: &[usize]) {
+    /// Rotary position embedding (Su et al. 2021) of all heads in `rows`.
+    fn rotate(&self, rows: &mut [f32], turns: &[(f32, f32)], n: usize) {
         let head_dim = self.config.head_dim;
-        let width = rows.len() / lengths.iter().sum::<usize>().max(1);
-        if width == 0 {
+        let width = rows.len() / n.max(1);
+        if width == 0 || head_dim < 2 {
             return;
         }
-        let positions = lengths.iter().flat_map(|&n| start..start + n);
-        let mut turns = vec![(0f32, 0f32); head_dim / 2];
-        for (row, position) in rows.chunks_exact_mut(width).zip(positions) {
-            self.config.rotary(position, &mut turns);
+        rows.par_chunks_exact_mut(width).zip(turns.par_chunks_exact(head_dim / 2)).for_each(|(row, turns)| {
             for head in row.chunks_exact_mut(head_dim) {
-                for (pair, &(sin, cos)) in head.chunks_exact_mut(2).zip(&turns) {
+                for (pair, &(sin, cos)) in head.chunks_exact_mut(2).zip(turns) {
                     if let [x, y] = pair {
                         (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
                     }
                 }
             }
-        }
+        });
     }
 }
 

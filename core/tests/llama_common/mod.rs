@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use emotion_llama_core::gguf::Gguf;
-use emotion_llama_core::llama::{KvCache, Llama, Tokenizer};
+use emotion_llama_core::llama::{KvCache, Llama, Precision, Tokenizer};
 use emotion_llama_core::CancelToken;
 use safetensors::SafeTensors;
 
@@ -19,9 +19,11 @@ pub fn model_path() -> PathBuf {
     path
 }
 
-/// A model of one's own.
+/// A model of one's own, which computes as the reference does.
 pub fn load() -> Llama {
-    Llama::from_gguf(model_path()).unwrap()
+    let mut model = Llama::from_gguf(model_path()).unwrap();
+    model.set_precision(Precision::Full);
+    model
 }
 
 /// The model, loaded once.

@@ -1,0 +1,74 @@
+//! What the benchmark suite times. Reads lines from standard input, answers each with one line: seconds, or `error …`.
+//!
+//! `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N` · `llm batch SEQUENCES BEFORE N`
+
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use emotion_llama_core::gguf::Gguf;
+use emotion_llama_core::llama::{KvCache, Llama};
+use emotion_llama_core::{CancelToken, Error, Result};
+
+fn main() {
+    let mut bench = Bench { llm: None };
+    for line in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match bench.run(&words) {
+            Ok(seconds) => seconds.to_string(),
+            Err(error) => format!("error {error}"),
+        };
+        println!("{answer}");
+        let _ = std::io::stdout().flush();
+    }
+}
+
+struct Bench {
+    llm: Option<(Llama, rayon::ThreadPool)>,
+}
+
+fn number(word: &str) -> Result<usize> {
+    word.parse().map_err(|_| Error::invalid_argument(format!("{word:?} is no number")))
+}
+
+impl Bench {
+    fn run(&mut self, words: &[&str]) -> Result<f64> {
+        match words {
+            ["llm", "load", file, threads] => {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(number(threads)?).build();
+                let pool = pool.map_err(|e| Error::internal(e.to_string()))?;
+                let began = Instant::now();
+                let llama = Llama::load(&Gguf::open(file.as_ref())?)?;
+                self.llm = Some((llama, pool));
+                Ok(began.elapsed().as_secs_f64())
+            }
+            ["llm", rest @ ..] => {
+                let (llama, pool) = self.llm.as_ref().ok_or_else(|| Error::invalid_argument("no model is loaded"))?;
+                pool.install(|| llm(llama, rest))
+            }
+            _ => Err(Error::invalid_argument(format!("{words:?} is no measurement"))),
+        }
+    }
+}
+
+fn llm(llama: &Llama, words: &[&str]) -> Result<f64> {
+    let cancel = CancelToken::new();
+    let ids = |n: usize| -> Vec<u32> { (0..n as u32).map(|i| 1_000 + 37 * i % 20_000).collect() };
+    let mut cache = KvCache::new(llama.config());
+    match words {
+        ["prefill", n] => {
+            let rows = llama.embed(&ids(number(n)?))?;
+            let began = Instant::now();
+            llama.prefill(&rows, &mut cache, &cancel)?;
+            Ok(began.elapsed().as_secs_f64())
+        }
+        ["decode", before, n] => {
+            llama.prefill(&llama.embed(&ids(number(before)?))?, &mut cache, &cancel)?;
+            let began = Instant::now();
+            for id in ids(number(n)?) {
+                llama.decode(id, &mut cache, &cancel)?;
+            }
+            Ok(began.elapsed().as_secs_f64())
+        }
+        _ => Err(Error::invalid_argument(format!("{words:?} is no measurement"))),
+    }
+}

@@ -1,0 +1,174 @@
+//! AVX-512 with VNNI: 16 lanes, and 8 for products of few tokens.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use super::Lanes;
+
+// The instruction by its name: from the intrinsic compilers make two that take twice as long.
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn dot_pairs_16(mut sum: __m512i, x: __m512i, y: __m512i) -> __m512i {
+    asm!("vpdpwssd {0}, {1}, {2}", inout(zmm_reg) sum, in(zmm_reg) x, in(zmm_reg) y, options(pure, nomem, nostack, preserves_flags));
+    sum
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512vnni")]
+unsafe fn dot_pairs_8(mut sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
+    asm!("vpdpwssd {0}, {1}, {2}", inout(ymm_reg) sum, in(ymm_reg) x, in(ymm_reg) y, options(pure, nomem, nostack, preserves_flags));
+    sum
+}
+
+/// 16 lanes. Needs AVX-512 F, BW, VL, VNNI and F16C.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512;
+
+// SAFETY: the instructions are those that the type names.
+unsafe impl Lanes for Avx512 {
+    const N: usize = 16;
+    type Int = __m512i;
+    type Float = __m512;
+    type Group = __m512i;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512i {
+        _mm512_setzero_si512()
+    }
+    #[inline(always)]
+    unsafe fn zero_float() -> __m512 {
+        _mm512_setzero_ps()
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> __m512i {
+        _mm512_loadu_si512(from.cast())
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const i16) -> __m512i {
+        _mm512_set1_epi32(from.cast::<i32>().read_unaligned())
+    }
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: __m512i, x: __m512i, y: __m512i) -> __m512i {
+        dot_pairs_16(sum, x, y)
+    }
+    #[inline(always)]
+    unsafe fn to_float(x: __m512i) -> __m512 {
+        _mm512_cvtepi32_ps(x)
+    }
+    #[inline(always)]
+    unsafe fn load_float(from: *const f32) -> __m512 {
+        _mm512_loadu_ps(from)
+    }
+    #[inline(always)]
+    unsafe fn splat_float(x: f32) -> __m512 {
+        _mm512_set1_ps(x)
+    }
+    #[inline(always)]
+    unsafe fn mul(x: __m512, y: __m512) -> __m512 {
+        _mm512_mul_ps(x, y)
+    }
+    #[inline(always)]
+    unsafe fn mul_add(x: __m512, y: __m512, z: __m512) -> __m512 {
+        _mm512_fmadd_ps(x, y, z)
+    }
+    #[inline(always)]
+    unsafe fn store_float(x: __m512, to: *mut f32) {
+        _mm512_storeu_ps(to, x);
+    }
+    #[inline(always)]
+    unsafe fn sum(x: __m512) -> f32 {
+        let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(x)));
+        let eight = _mm256_add_ps(_mm512_castps512_ps256(x), high);
+        super::avx2::sum(_mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight)))
+    }
+
+    #[inline(always)]
+    unsafe fn half(bits: u16) -> f32 {
+        super::avx2::half(bits)
+    }
+    #[inline(always)]
+    unsafe fn nibbles(from: *const u8) -> __m512i {
+        let mask = _mm_set1_epi8(15);
+        let packed = _mm_loadu_si128(from.cast());
+        let high = _mm_and_si128(_mm_srli_epi16::<4>(packed), mask);
+        _mm512_cvtepu8_epi16(_mm256_set_m128i(high, _mm_and_si128(packed, mask)))
+    }
+    #[inline(always)]
+    unsafe fn low_nibbles(from: *const u8) -> __m512i {
+        _mm512_cvtepu8_epi16(_mm256_and_si256(_mm256_loadu_si256(from.cast()), _mm256_set1_epi8(15)))
+    }
+    #[inline(always)]
+    unsafe fn high_nibbles(from: *const u8) -> __m512i {
+        let shifted = _mm256_srli_epi16::<4>(_mm256_loadu_si256(from.cast()));
+        _mm512_cvtepu8_epi16(_mm256_and_si256(shifted, _mm256_set1_epi8(15)))
+    }
+    #[inline(always)]
+    unsafe fn bytes(from: *const u8) -> __m512i {
+        _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast()))
+    }
+    #[inline(always)]
+    unsafe fn load_group(from: *const i16) -> __m512i {
+        _mm512_loadu_si512(from.cast())
+    }
+    #[inline(always)]
+    unsafe fn store_group(x: __m512i, to: *mut i16) {
+        _mm512_storeu_si512(to.cast(), x);
+    }
+    #[inline(always)]
+    unsafe fn dot_groups(x: __m512i, y: __m512i) -> __m512 {
+        _mm512_cvtepi32_ps(dot_pairs_16(_mm512_setzero_si512(), x, y))
+    }
+}
+
+/// 8 lanes. Needs what [`Avx512`] needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512Half;
+
+// SAFETY: the instructions are those that the type names; AVX2's are among them.
+unsafe impl Lanes for Avx512Half {
+    const N: usize = 8;
+    type Int = __m256i;
+    type Float = __m256;
+    type Group = __m512i;
+
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
+        dot_pairs_8(sum, x, y)
+    }
+    super::avx2::eight_lanes!();
+
+    #[inline(always)]
+    unsafe fn half(bits: u16) -> f32 {
+        Avx512::half(bits)
+    }
+    #[inline(always)]
+    unsafe fn nibbles(from: *const u8) -> __m512i {
+        Avx512::nibbles(from)
+    }
+    #[inline(always)]
+    unsafe fn low_nibbles(from: *const u8) -> __m512i {
+        Avx512::low_nibbles(from)
+    }
+    #[inline(always)]
+    unsafe fn high_nibbles(from: *const u8) -> __m512i {
+        Avx512::high_nibbles(from)
+    }
+    #[inline(always)]
+    unsafe fn bytes(from: *const u8) -> __m512i {
+        Avx512::bytes(from)
+    }
+    #[inline(always)]
+    unsafe fn load_group(from: *const i16) -> __m512i {
+        Avx512::load_group(from)
+    }
+    #[inline(always)]
+    unsafe fn store_group(x: __m512i, to: *mut i16) {
+        Avx512::store_group(x, to);
+    }
+    #[inline(always)]
+    unsafe fn dot_groups(x: __m512i, y: __m512i) -> __m256 {
+        let dots = dot_pairs_16(_mm512_setzero_si512(), x, y);
+        _mm256_cvtepi32_ps(_mm256_add_epi32(_mm512_castsi512_si256(dots), _mm512_extracti64x4_epi64::<1>(dots)))
+    }
+}

@@ -1,0 +1,74 @@
+//! Vectors of one instruction set, as the integer products need them. Kernels are written once over this trait and compiled for each.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::{Avx512, Avx512Half};
+pub use portable::Portable;
+
+/// Weights or activations that share a scale.
+pub const GROUP: usize = 32;
+
+/// Vectors of `N` 32-bit lanes, and groups of 32 16-bit integers.
+///
+/// # Safety
+/// Every method may only run where the instructions are that the implementation names: in code that was compiled for them and is reached
+/// after they were found. Pointers need no alignment, but what is said of each to be readable must be.
+pub unsafe trait Lanes: Copy {
+    /// Lanes.
+    const N: usize;
+    /// `N` 32-bit integers, or as many pairs of 16-bit ones.
+    type Int: Copy;
+    /// `N` floats.
+    type Float: Copy;
+    /// [`GROUP`] 16-bit integers.
+    type Group: Copy;
+
+    /// All 0.
+    unsafe fn zero() -> Self::Int;
+    /// All 0.
+    unsafe fn zero_float() -> Self::Float;
+    /// `N` pairs.
+    unsafe fn load(from: *const i32) -> Self::Int;
+    /// The pair at `from` in all lanes.
+    unsafe fn splat(from: *const i16) -> Self::Int;
+    /// `sum + x.0 y.0 + x.1 y.1` in each lane.
+    unsafe fn dot_pairs(sum: Self::Int, x: Self::Int, y: Self::Int) -> Self::Int;
+    /// The integers as floats.
+    unsafe fn to_float(x: Self::Int) -> Self::Float;
+    /// `N` floats.
+    unsafe fn load_float(from: *const f32) -> Self::Float;
+    /// `x` in all lanes.
+    unsafe fn splat_float(x: f32) -> Self::Float;
+    /// `x y`.
+    unsafe fn mul(x: Self::Float, y: Self::Float) -> Self::Float;
+    /// `x y + z`.
+    unsafe fn mul_add(x: Self::Float, y: Self::Float, z: Self::Float) -> Self::Float;
+    /// Writes `N` floats.
+    unsafe fn store_float(x: Self::Float, to: *mut f32);
+    /// The sum of all lanes.
+    unsafe fn sum(x: Self::Float) -> f32;
+
+    /// A half as a float.
+    unsafe fn half(bits: u16) -> f32;
+    /// 16 bytes: their low halves, then their high halves.
+    unsafe fn nibbles(from: *const u8) -> Self::Group;
+    /// The low halves of 32 bytes.
+    unsafe fn low_nibbles(from: *const u8) -> Self::Group;
+    /// The high halves of 32 bytes.
+    unsafe fn high_nibbles(from: *const u8) -> Self::Group;
+    /// 32 signed bytes.
+    unsafe fn bytes(from: *const u8) -> Self::Group;
+    /// 32 integers.
+    unsafe fn load_group(from: *const i16) -> Self::Group;
+    /// Writes 32 integers.
+    unsafe fn store_group(x: Self::Group, to: *mut i16);
+    /// The dot product of two groups, in `N` parts.
+    unsafe fn dot_groups(x: Self::Group, y: Self::Group) -> Self::Float;
+}
