@@ -7,6 +7,7 @@
 # make fuzz RUNS=1000000   mutated inputs to every reader, see docs/fuzzing.md
 # make sdk-python (-node -go -java -csharp)   the SDK's packages, in dist/; make sdks makes all
 # make test-sdks   installs them in empty directories, runs tests, conformance cases and examples there, and prints a table
+# make test-server the page in Chromium, the API guide's snippets, published clients, load and kills, against `emotion-llama serve`
 # make lint    rustfmt and clippy
 
 PACK   := build/packs/emotion-llama-mini
@@ -16,7 +17,7 @@ CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
 PREFIX ?= /usr/local
 SDKS   := python node go java csharp
 
-.PHONY: all setup pack clips build demo test fuzz lint bench install dist sdks test-sdks $(SDKS:%=sdk-%)
+.PHONY: all setup pack clips build demo test fuzz lint bench install dist sdks test-sdks test-server $(SDKS:%=sdk-%)
 all: build
 
 setup:
@@ -44,6 +45,7 @@ test: lint pack clips $(if $(APT),sdks)
 	$(PYTHON) training/test_recipe.py
 	$(PYTHON) conformance/test_server.py
 	$(if $(APT),bash tools/test_sdks.sh $(SDKS),@echo "SKIPPED the SDKs: without apt-get there is no FFmpeg to put in")
+	bash tools/test_servers.sh
 
 fuzz: setup
 	@RUNS=$(RUNS) SEED=$(SEED) TARGETS="$(TARGETS)" bash tools/fuzz.sh
@@ -73,3 +75,6 @@ $(SDKS:%=sdk-%): sdk-%: dist pack
 
 test-sdks: sdks clips
 	@bash tools/test_sdks.sh $(SDKS)
+
+test-server: build pack clips $(if $(APT),sdk-python sdk-node)
+	@bash tools/test_servers.sh
