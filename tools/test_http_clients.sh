@@ -111,7 +111,7 @@ for version in "${gradio[@]}"; do
     [ ! -d "$checks" ] || run "gradio_client_check.py with gradio_client $version" "$python" "$checks/gradio_client_check.py" "$url" "$clip"
     run "streams, uploads and cancels with gradio_client $version" "$python" "$ours/gradio_more.py" "$url" "$clip"
 done
-if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 18)'; then
+if command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'; then
     for version in "${gradio_js[@]}"; do
         node_dir "gradio-js-$version" "@gradio/client@$version"
         dir=$work/gradio-js-$version
