@@ -93,7 +93,8 @@ const article = (method, path, call, api) => {
   const id = `${method}${path}`.replace(/[^a-z0-9]+/gi, '-');
   const head = make('h3', {}, make('span', { class: `method ${method}` }, method.toUpperCase()), path);
   const box = make('article', { id }, head);
-  for (const text of [call.summary, call.description]) if (text) box.append(make('p', {}, ...prose(text)));
+  const title = `${method.toUpperCase()} ${path}`;
+  for (const text of [call.summary, call.description]) if (text && text !== title) box.append(make('p', {}, ...prose(text)));
   box.append(make('pre', { tabindex: '0' }, example(method, path, call)));
   for (const parameter of call.parameters || []) {
     box.append(make('p', {}, make('code', {}, parameter.name), ` (${parameter.in}) `, ...prose(parameter.description)));

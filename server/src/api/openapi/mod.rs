@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::Router;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{OpenApi, SecurityRequirement};
+use utoipa::openapi::{OpenApi, RefOr, Schema, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 
 use super::{openai, published, v1};
@@ -33,7 +33,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
         v1::sessions::open, v1::sessions::ask, v1::sessions::reset, v1::sessions::close,
         openai::completions, published::process_video, published::predict,
     ),
-    modifiers(&Keys),
+    modifiers(&Finish),
     tags(
         (name = "v1", description = "Our own API."),
         (name = "openai", description = "For tools that speak OpenAI's API."),
@@ -42,12 +42,18 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 )]
 struct Document;
 
-/// The ways to show who one is. None is asked for unless the server is set so.
-struct Keys;
+/// What the attributes cannot say: the ways to show who one is (none is asked for unless the server is set so), and what is put together of
+/// other parts.
+struct Finish;
 
-impl Modify for Keys {
+impl Modify for Finish {
     fn modify(&self, document: &mut OpenApi) {
         let components = document.components.get_or_insert_default();
+        if let Some(RefOr::T(Schema::Object(request))) = components.schemas.get("AnalyzeRequest").cloned() {
+            if let Some(RefOr::T(Schema::Object(item))) = components.schemas.get_mut("BatchItem") {
+                item.properties.extend(request.properties);
+            }
+        }
         components.add_security_scheme(
             "bearer",
             SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
@@ -153,6 +159,9 @@ mod tests {
             "greedy": true, "limits": limits,
         });
         assert_eq!(fields(&document, "AnalyzeRequest"), keys(&example));
+        let mut item = example.clone();
+        item["id"] = json!(1);
+        assert_eq!(fields(&document, "BatchItem"), keys(&item));
         assert_eq!(fields(&document, "Features"), keys(&features));
         assert_eq!(fields(&document, "RequestLimits"), keys(&limits));
         Request::from_json(example.to_string().as_bytes(), None).unwrap();

@@ -26,6 +26,7 @@ pub struct AnalyzeRequest {
     /// Which of the published model's prompts is written (converted packs only).
     prompt_path: Option<PromptPath>,
     /// Features that were extracted beforehand (converted packs only).
+    #[schema(nullable = false)]
     features: Option<Features>,
     /// Most tokens of the answer.
     #[schema(minimum = 1)]
@@ -48,6 +49,7 @@ pub struct AnalyzeRequest {
     /// Always take the likeliest word.
     greedy: Option<bool>,
     /// What is refused; the server may set narrower limits.
+    #[schema(nullable = false)]
     limits: Option<RequestLimits>,
 }
 
@@ -182,15 +184,12 @@ pub struct Batch {
     requests: Vec<BatchItem>,
 }
 
-/// A request of a batch.
+/// A request of a batch. Its fields are those of [`AnalyzeRequest`] and `id`, which the document is given when it is made.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct BatchItem {
-    /// Repeated in the line of the answer.
-    #[schema(value_type = Option<Object>)]
-    id: Option<u8>,
-    /// The request.
-    #[serde(flatten)]
-    request: AnalyzeRequest,
+    /// Of any kind; repeated in the line of the answer.
+    id: Option<serde_json::Value>,
 }
 
 /// Many requests with their clips.
@@ -209,17 +208,15 @@ pub struct BatchLine {
     /// Which request, from 0.
     index: u64,
     /// As the request has it.
-    #[schema(value_type = Option<Object>)]
-    id: Option<u8>,
+    id: Option<serde_json::Value>,
     /// The analysis.
     analysis: Option<Analysis>,
     /// What went wrong.
     error: Option<String>,
     /// Stable name of the kind of error.
     code: Option<String>,
-    /// More of it.
-    #[schema(value_type = Option<Object>)]
-    details: Option<u8>,
+    /// More of it: null, text or an object.
+    details: Option<serde_json::Value>,
 }
 
 /// What the person in a clip feels, and what shows it.
@@ -348,9 +345,8 @@ pub struct Failure {
     error: String,
     /// Stable name of the kind.
     code: Code,
-    /// More of it.
-    #[schema(value_type = Option<Object>)]
-    details: Option<u8>,
+    /// More of it: null, text or an object.
+    details: Option<serde_json::Value>,
 }
 
 /// Kinds of errors.
