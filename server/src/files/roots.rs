@@ -215,12 +215,13 @@ mod tests {
             "sub\\clip.mp4",
             "none",
             "",
-            ".",
         ] {
             let error = roots.find(bad).unwrap_err();
             assert_eq!(error.code.name(), "not_found", "{bad}: {error}");
         }
-        assert_eq!(roots.find("sub").unwrap_err().code.name(), "invalid_argument");
+        for directory in ["sub", "."] {
+            assert_eq!(roots.find(directory).unwrap_err().code.name(), "invalid_argument");
+        }
         let stepwise = |path: &str| open_stepwise(&roots.0[0].directory, Path::new(path));
         assert!(stepwise("sub/clip.mp4").is_ok());
         for bad in ["inner", "leaf", "branch/secret", "../out/secret", "sub/../sub/clip.mp4", "/etc/passwd", ""] {
