@@ -17,9 +17,6 @@ sys.path.insert(0, str(HERE.parent / "bindings/python/tests"))
 import conformance as runner  # noqa: E402
 import emotion_llama as el  # noqa: E402
 
-# A file of the server's in the cases, and what it is here.
-SERVER_FILES = {"/srv/clips/angry.flv": "${clips}/1001_DFA_ANG_XX.flv"}
-
 
 def event_json(event):
     if isinstance(event, el.StageEvent):
@@ -38,8 +35,11 @@ def error_json(error, places):
     return {"error": sentence, "code": error.name, "details": None}
 
 
-def media_of(clip, given):
-    """The key of the clip: its SHA-256, `any` for what is encoded before it is sent, None for a file of the server."""
+def media_of(case, given):
+    """The key of the clip: its SHA-256, `any` for what is encoded before it is sent, None for a file of the server, whose name comes with it."""
+    clip = case.get("clip", {})
+    if case.get("open", {}).get("upload") == "never":
+        return None, Path(clip["path"]).name
     if "live" in clip:
         return "any", None
     if "data" in given:
@@ -56,10 +56,8 @@ def record(case, client, places):
     """The entries of one case."""
     call = "session" if case.get("call") == "session" else "analyze"
     with runner.clip_of(case) as given:
-        media, path = media_of(case.get("clip", {}), given)
+        media, path = media_of(case, given)
         entry = {"call": call, "media": media, "request": dict(case["request"], **({"path": path} if path else {}))}
-        if path in SERVER_FILES:
-            given = {"video_path": runner.filled(SERVER_FILES[path], places)}
         try:
             if call == "session":
                 entry["turns"] = []

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """A server that speaks docs/http-v1.md and replays recorded answers. Needs Python 3.8 and nothing else.
 
-    python3 conformance/server.py [--host 127.0.0.1] [--port 0] [--recorded DIRECTORY] [--forever]
+    python3 conformance/server.py [--host 127.0.0.1] [--port 0] [--recorded DIRECTORY] [--real HOST:PORT] [--forever]
 
 Its first line is `listening on http://HOST:PORT`. It ends when its standard input ends, unless --forever is given.
-Below some paths it behaves in a way of its own: conformance/README.md lists them.
+Below some paths it behaves in a way of its own: conformance/README.md lists them. With --real, what is below none of them is answered by the server
+that runs there, and nothing of it is replayed.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -15,6 +16,7 @@ import hashlib
 import json
 import os
 import select
+import socket
 import sys
 import threading
 import time
@@ -82,13 +84,16 @@ class Recorded:
                 self.entries += json.loads(path.read_text(encoding="utf-8"))
 
     def find(self, call, request, media):
-        wanted = canonical(request)
-        fitting = [entry for entry in self.entries if entry["call"] == call and canonical(entry["request"]) == wanted]
+        wanted = [canonical(request)]
+        if isinstance(request.get("path"), str):
+            # The server's files lie elsewhere on every machine: a recorded path may be a name alone.
+            wanted.append(canonical(dict(request, path=request["path"].rpartition("/")[2])))
+        fitting = [entry for entry in self.entries if entry["call"] == call and canonical(entry["request"]) in wanted]
         for heard in (media, "any" if media else None):
             for entry in fitting:
                 if entry["media"] == heard:
                     return entry
-        raise Failure("internal", "nothing is recorded for %s with the clip %s" % (json.dumps(wanted), media))
+        raise Failure("internal", "nothing is recorded for %s with the clip %s" % (json.dumps(wanted[0]), media))
 
 
 def turn_of(entry, asked):
@@ -156,6 +161,8 @@ class Handler(BaseHTTPRequestHandler):
             body = self.body()
             if self.base == "locked":
                 self.check_key()
+            if self.server.real and not self.base:
+                return self.pass_on(body)
             self.route(rest, body)
         except Failure as failure:
             self.answer(failure.status, failure.json(), failure.headers)
@@ -189,6 +196,24 @@ class Handler(BaseHTTPRequestHandler):
             self.wait_for_close()
             self.close_connection = True
             raise BrokenPipeError
+
+    def pass_on(self, body):
+        """The request to the real server and its answer back, byte by byte. When one side goes away, so does the other."""
+        self.close_connection = True
+        kept = [(name, value) for name, value in self.headers.items() if name.lower() not in ("connection", "transfer-encoding", "content-length", "expect")]
+        lines = ["%s %s HTTP/1.1" % (self.command, self.path)] + ["%s: %s" % pair for pair in kept]
+        lines += ["Content-Length: %d" % len(body), "Connection: close", "", ""]
+        with socket.create_connection(self.server.real) as real:
+            real.sendall("\r\n".join(lines).encode("latin-1") + body)
+            while True:
+                readable, _, _ = select.select([real, self.connection], [], [])
+                if self.connection in readable:
+                    # The client says nothing while it waits, so this is the end of the connection.
+                    return
+                piece = real.recv(65536)
+                if not piece:
+                    return
+                self.connection.sendall(piece)
 
     # What is asked.
 
@@ -320,8 +345,9 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address, directory):
+    def __init__(self, address, directory, real=None):
         self.recorded = Recorded(directory)
+        self.real = real
         self.sessions = {}
         super().__init__(address, Handler)
 
@@ -336,9 +362,14 @@ def main():
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--recorded", type=Path, default=Path(__file__).resolve().parent / "recorded")
+    parser.add_argument("--real", help="HOST:PORT of a server that answers what is below no special path")
     parser.add_argument("--forever", action="store_true", help="go on when standard input ends")
     options = parser.parse_args()
-    server = Server((options.host, options.port), options.recorded)
+    real = None
+    if options.real:
+        host, _, port = options.real.rpartition(":")
+        real = (host, int(port))
+    server = Server((options.host, options.port), options.recorded, real)
     print("listening on http://%s:%d" % server.server_address[:2], flush=True)
     if not options.forever:
 

@@ -19,7 +19,7 @@ cd "$scratch"
 # The caller's environment is left behind: no library of the working tree.
 dotnet=$(command -v dotnet || true)
 run() { env -i HOME="$scratch" PATH="/usr/bin:/bin" LANG=C.UTF-8 TMPDIR="$scratch" "$@"; }
-places=(EMOTION_LLAMA_ROOT="$root" EMOTION_LLAMA_CLIPS="$clips" EMOTION_LLAMA_PACK="$pack")
+places=(EMOTION_LLAMA_ROOT="$root" EMOTION_LLAMA_CLIPS="$clips" EMOTION_LLAMA_PACK="$pack" EMOTION_LLAMA_SERVER="${EMOTION_LLAMA_SERVER:-}")
 
 python3 "$root/bindings/csharp/tests/package.py" "$packages"/EmotionLlama.*.nupkg
 mkdir package model

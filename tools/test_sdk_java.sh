@@ -58,7 +58,7 @@ mkdir "$scratch/bin" "$scratch/project" "$scratch/home"
 for tool in java mvn python3 sh bash uname dirname basename expr ls sed cat env readlink tr grep; do
     if found=$(command -v "$tool"); then ln -s "$found" "$scratch/bin/$tool"; fi
 done
-clean=(env -i "PATH=$scratch/bin" "HOME=$HOME" "XDG_CACHE_HOME=$scratch/home" LC_ALL=C.UTF-8
+clean=(env -i "EMOTION_LLAMA_SERVER=${EMOTION_LLAMA_SERVER:-}" "PATH=$scratch/bin" "HOME=$HOME" "XDG_CACHE_HOME=$scratch/home" LC_ALL=C.UTF-8
     "EMOTION_LLAMA_CLIPS=${EMOTION_LLAMA_CLIPS:-$root/build/clips}")
 pack=${EMOTION_LLAMA_PACK:-$root/build/packs/emotion-llama-mini}
 

@@ -28,7 +28,7 @@ for program in npm npx sh env; do
 done
 # What is called python3 may be a script that chooses one.
 ln -s "$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))')" bin/python3
-run() { env -i HOME="$scratch" PATH="$scratch/bin" LANG=C.UTF-8 npm_config_update_notifier=false EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips" "${extra[@]}" "$@"; }
+run() { env -i HOME="$scratch" PATH="$scratch/bin" LANG=C.UTF-8 npm_config_update_notifier=false EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips" EMOTION_LLAMA_SERVER="${EMOTION_LLAMA_SERVER:-}" "${extra[@]}" "$@"; }
 extra=(EMOTION_LLAMA_PACKAGES="$packages")
 
 cd app

@@ -24,7 +24,7 @@ run venv/bin/python -m pip --disable-pip-version-check install --quiet --no-inde
 run venv/bin/python -m pip list --format=freeze
 
 cp -r "$root/bindings/python/tests" tests
-common=(EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips")
+common=(EMOTION_LLAMA_REPOSITORY="$root" EMOTION_LLAMA_CLIPS="$clips" EMOTION_LLAMA_SERVER="${EMOTION_LLAMA_SERVER:-}")
 pack=$(run venv/bin/python -c 'import emotion_llama_model_mini as model; print(model.path())')
 common+=(EMOTION_LLAMA_PACK="$pack")
 runs=50
