@@ -417,4 +417,7 @@ def status_of(curl, url):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    outcome = unittest.main(exit=False).result
+    for test, why in outcome.skipped:
+        print(f"SKIPPED {test.id().removeprefix('__main__.')}: {why}")
+    sys.exit(not outcome.wasSuccessful())

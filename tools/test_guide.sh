@@ -29,6 +29,15 @@ if [ "$ours $gradio" != "$(cat "$work/ours" 2>/dev/null)" ]; then
         dist/node/emotion-llama-sdk-*.tgz dist/node/emotion-llama-linux-x64-gnu-*.tgz >/dev/null
     echo "$ours $gradio" >"$work/ours"
 fi
+# The proxies of docs/deployment.md, unpacked and not installed: nothing of them starts by itself. Without them their tests are skipped.
+for proxy in nginx caddy; do
+    command -v "$proxy" >/dev/null || [ -e "$work/proxies/$proxy" ] || ! command -v dpkg-deb >/dev/null || {
+        mkdir -p "$work/proxies/$proxy"
+        (cd "$work/proxies/$proxy" && apt-get download -qq "$proxy" && dpkg-deb -x "$proxy"_*.deb . && rm -f "$proxy"_*.deb) >/dev/null 2>&1 ||
+            rm -rf "$work/proxies/$proxy"
+    }
+    export PATH=$PATH:$work/proxies/$proxy/usr/sbin:$work/proxies/$proxy/usr/bin
+done
 export PYTHONDONTWRITEBYTECODE=1
 [ $# -gt 0 ] || "$work/venv/bin/python" deploy/test_deploy.py
 "$work/venv/bin/python" tools/test_api_guide.py "$@"
