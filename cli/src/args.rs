@@ -33,6 +33,9 @@ pub enum Command {
     Evaluate(EvaluateOptions),
     /// Answer over HTTP: the documented calls, Gradio's protocol, version 1 of our own
     Serve(emotion_llama_server::config::Flags),
+    /// Make keys for `serve --keys-file`, which keeps only their hashes
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Say what works on this machine and what is missing
     Doctor(DoctorOptions),
     /// Make a pack of the published Emotion-LLaMA checkpoints
@@ -40,6 +43,32 @@ pub enum Command {
     /// List, check, describe and synthesise packs
     #[command(subcommand)]
     Pack(PackCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a new key and print it, once
+    New {
+        /// Who it is for; stands in logs
+        name: String,
+        /// How often it may be used, for example 100/minute
+        #[arg(long, value_name = "N/UNIT")]
+        rate: Option<String>,
+        /// The file that its hash is added to; without it, the hash is printed
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Hash a key that is there already, read from standard input
+    Hash {
+        /// Who it is for; stands in logs
+        name: String,
+        /// How often it may be used, for example 100/minute
+        #[arg(long, value_name = "N/UNIT")]
+        rate: Option<String>,
+        /// The file that the hash is added to; without it, the hash is printed
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod card;
 mod convert;
 mod doctor;
 mod evaluate;
+mod keys;
 mod pack;
 mod serve;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Convert(options) => convert::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
         Command::Serve(flags) => return serve::run(&flags),
+        Command::Keys(command) => keys::run(&command),
         Command::Doctor(options) => doctor::run(&options),
         Command::Pack(command) => pack::run(&command),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{header, HeaderMap};
+use axum::http::{header, Extensions, HeaderMap};
 
 /// The caller, as an extension of every request. `listen` puts in what the connection tells; `access` adds what the request proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,29 +29,36 @@ impl Client {
         Self { peer, address: peer.ip().to_canonical(), is_secure, port, name: None }
     }
 
+    /// The client of a request or an answer. Without the extension, as in a router that is called directly, nothing is known; that is nobody
+    /// of this machine.
+    pub fn of(extensions: &Extensions) -> Self {
+        let unknown = || Self::of_connection((Ipv4Addr::UNSPECIFIED, 0).into(), 0, false);
+        extensions.get::<Self>().cloned().unwrap_or_else(unknown)
+    }
+
     /// Whether the request comes from a program of this machine: not through a proxy, and not from a web page of elsewhere, which a browser
     /// of this machine would send just as well.
     pub fn is_local(&self, headers: &HeaderMap) -> bool {
         let is_forwarded =
             ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
-        let is_local_text = |name: header::HeaderName, strip: bool| {
-            headers.get_all(name).iter().all(|value| {
-                let text = value.to_str().unwrap_or_default();
-                let authority =
-                    if strip { text.split_once("://").map_or("", |(_, authority)| authority) } else { text };
-                is_local_authority(authority)
-            })
+        let all = |name: header::HeaderName, is_local: fn(&str) -> bool| {
+            headers.get_all(name).iter().all(|value| is_local(value.to_str().unwrap_or_default()))
         };
         self.peer.ip().to_canonical().is_loopback()
             && self.address.is_loopback()
             && !is_forwarded
-            && is_local_text(header::HOST, false)
-            && is_local_text(header::ORIGIN, true)
+            && all(header::HOST, is_local_authority)
+            && all(header::ORIGIN, is_local_origin)
     }
 }
 
+/// Whether `origin` is that of a page which this machine serves.
+pub(crate) fn is_local_origin(origin: &str) -> bool {
+    is_local_authority(origin.split_once("://").map_or("", |(_, authority)| authority))
+}
+
 /// Whether `authority` (host, or host and port) is a name of this machine. A page whose own name was pointed at this machine sends that name.
-fn is_local_authority(authority: &str) -> bool {
+pub(crate) fn is_local_authority(authority: &str) -> bool {
     if let Ok(address) = authority.parse::<SocketAddr>() {
         return address.ip().to_canonical().is_loopback();
     }
@@ -68,9 +75,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Without the extension, as in a router that is called directly, nothing is known; that is nobody of this machine.
-        let unknown = || Self::of_connection((Ipv4Addr::UNSPECIFIED, 0).into(), 0, false);
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(unknown))
+        Ok(Self::of(&parts.extensions))
     }
 }
 

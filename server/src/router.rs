@@ -11,7 +11,7 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::ApiError;
-use crate::operate::{cors, health, logs, metrics};
+use crate::operate::{cors, headers, health, logs, metrics};
 use crate::state::App;
 use crate::{access, api, page};
 
@@ -31,17 +31,18 @@ pub fn build(app: &Arc<App>) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(app), api::body::guard));
     // From the inside to the outside: what is refused for want of a key is logged and counted, and pages of other origins may read it.
+    let calls = calls.layer(CatchPanicLayer::custom(panicked));
     let calls = access::layer(calls, app);
     let calls = cors::layer(calls, app);
+    let calls = headers::layer(calls, app);
     let calls = metrics::layer(calls, app);
     let calls = logs::layer(calls, app);
-    calls
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            // What it says went to standard error already.
-            ApiError::internal("a handler panicked").into_response()
-        }))
-        .layer(api::v1::version_layer())
-        .with_state(Arc::clone(app))
+    calls.layer(api::v1::version_layer()).with_state(Arc::clone(app))
+}
+
+/// What it says went to standard error already.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::internal("a handler panicked").into_response()
 }
 
 /// As both published servers answer.

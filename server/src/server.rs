@@ -65,6 +65,9 @@ impl Server {
         let app = App::new(config)?;
         let config = &app.config;
         let tls = Tls::load(&config.tls)?;
+        if let Some(tls) = &tls {
+            tokio::spawn(tls.clone().keep_fresh(Arc::clone(&app)));
+        }
         let options = EngineOptions {
             search: config.model.search.iter().cloned().chain(search).collect(),
             verify: config.model.verify,

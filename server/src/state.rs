@@ -74,7 +74,7 @@ impl App {
             files: Files::new(&config)?,
             sessions: Sessions::new(&config.sessions),
             events: Events::default(),
-            cache: Cache::new(&config.cache),
+            cache: Cache::new(&config.cache)?,
             access: Access::new(&config)?,
             metrics: Metrics::new(),
             durations: Durations::default(),
@@ -146,6 +146,7 @@ impl App {
                     self.sessions.sweep();
                     self.events.sweep();
                     self.files.sweep();
+                    self.access.refresh().await;
                 }
             }
         }

@@ -44,7 +44,11 @@ impl OpenFile {
         FileReader { file: Arc::clone(&self.file), position: 0 }
     }
 
-    fn metadata(&self) -> io::Result<std::fs::Metadata> {
+    /// What the system says of it now.
+    ///
+    /// # Errors
+    /// As the system gives them.
+    pub fn metadata(&self) -> io::Result<std::fs::Metadata> {
         self.file.metadata()
     }
 }

@@ -219,14 +219,14 @@ pub struct Access {
     pub allow: Vec<IpNet>,
     /// Addresses that may not.
     pub deny: Vec<IpNet>,
-    /// Proxies whose `X-Forwarded-For` and `Forwarded` are believed.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether `/metrics` wants a key too.
     pub protect_metrics: bool,
 }
 
 /// OAuth 2.0 bearer tokens: signed JSON Web Tokens.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jwt {
     /// The issuer that a token must name.
@@ -244,8 +244,29 @@ pub struct Jwt {
     /// The scope that a token must hold; none is asked for by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// What tokens may be signed with.
+    pub algorithms: Vec<String>,
     /// Seconds by which clocks may differ.
     pub leeway_s: u64,
+    /// Seconds after which the address of the keys is asked again.
+    pub refresh_s: f64,
+}
+
+impl Default for Jwt {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            audience: None,
+            jwks_file: None,
+            jwks_url: None,
+            scope: None,
+            algorithms: ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+                .map(str::to_owned)
+                .into(),
+            leeway_s: 30,
+            refresh_s: 600.0,
+        }
+    }
 }
 
 /// How often one may call. A rate is written as upstream's documentation writes it: `10/minute`.
@@ -293,11 +314,13 @@ pub struct Tls {
     pub key: Option<PathBuf>,
     /// Seconds between two looks whether the files have changed.
     pub reload_s: f64,
+    /// Seconds for which browsers are told to come by encrypted connections alone (`Strict-Transport-Security`); 0 tells them nothing.
+    pub hsts_s: u64,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { certificate: None, key: None, reload_s: 30.0 }
+        Self { certificate: None, key: None, reload_s: 30.0, hsts_s: 0 }
     }
 }
 
@@ -391,6 +414,7 @@ impl Config {
             ("files.keep_s", self.files.keep_s, 0.001),
             ("sessions.idle_s", self.sessions.idle_s, 0.001),
             ("cache.keep_s", self.cache.keep_s, 0.001),
+            ("jwt.refresh_s", self.jwt.refresh_s, 1.0),
             ("tls.reload_s", self.tls.reload_s, 0.1),
         ];
         /// A year; beyond it, times cannot be added up safely.
@@ -420,6 +444,11 @@ impl Config {
         }
         if self.jwt.jwks_file.is_some() && self.jwt.jwks_url.is_some() {
             return Err(ConfigError::new("jwt.jwks_file and jwt.jwks_url are both given; give one"));
+        }
+        /// Beyond it, tokens that have expired are as good as others.
+        const MOST_LEEWAY_S: u64 = 300;
+        if self.jwt.leeway_s > MOST_LEEWAY_S {
+            return Err(ConfigError::new(format!("jwt.leeway_s is {}; give 0 to {MOST_LEEWAY_S}", self.jwt.leeway_s)));
         }
         let is_public = !self.listen.host.is_loopback();
         if is_public && !self.wants_credentials() && !self.listen.insecure {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::request::Request;
 
+use super::cache::Keeper;
 use super::job::Reader;
 use super::run;
 use crate::error::ApiResult;
@@ -45,15 +46,40 @@ pub async fn answer(app: &Arc<App>, ask: Ask) -> ApiResult<Reader<Answer>> {
     app.cache.answer(app, ask).await
 }
 
-/// Computes the answer.
+/// Computes the answer, which `keeper` keeps.
 ///
 /// # Errors
 /// `overloaded` when the queue is full, or while the model loads.
-pub fn compute(app: &Arc<App>, ask: Ask) -> ApiResult<Reader<Answer>> {
+pub fn compute(app: &Arc<App>, ask: Ask, mut keeper: Option<Keeper>) -> ApiResult<Reader<Answer>> {
     let engine = app.engine()?.clone();
     let place = app.queue.enter()?;
+    let counting = Arc::clone(app);
     Ok(run::start(app, place, move |cancel, tell| {
-        let analysis = engine.analyze(&ask.request, cancel, tell)?;
-        Ok(Arc::new(analysis))
+        let analysis = engine.analyze(&ask.request, cancel, &mut |event| {
+            if let Some(keeper) = &mut keeper {
+                keeper.tell(&event);
+            }
+            tell(event);
+        })?;
+        counting.metrics.analysis(&analysis);
+        log_content(&counting, &ask, &analysis);
+        let answer = Arc::new(analysis);
+        if let Some(keeper) = keeper {
+            keeper.keep(&answer);
+        }
+        Ok(answer)
     }))
+}
+
+/// What was asked and answered, where the operator wants that in the log.
+fn log_content(app: &App, ask: &Ask, analysis: &Analysis) {
+    if app.config.log.content {
+        tracing::info!(
+            clip = %ask.request.source,
+            prompt = ask.request.question.prompt.as_deref(),
+            transcript = analysis.transcript.as_deref(),
+            response = analysis.response,
+            "answered"
+        );
+    }
 }
