@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
 use crate::client::Client;
+use crate::operate::patience::Patient;
 use crate::operate::tls::Tls;
 use crate::state::App;
 
@@ -66,6 +67,7 @@ pub async fn serve(listener: Listener, app: Arc<App>, router: Router) {
     let room = Arc::new(Semaphore::new(app.config.listen.connections));
     let graceful = GracefulShutdown::new();
     let builder = builder(&app);
+    let patience = Duration::from_secs_f64(app.config.limits.idle_s);
     loop {
         let taken = tokio::select! {
             biased;
@@ -80,13 +82,13 @@ pub async fn serve(listener: Listener, app: Arc<App>, router: Router) {
         tokio::spawn(async move {
             let _permit = permit;
             match tls {
-                None => connection(builder.http1_only(), stream, client, router, watcher).await,
+                None => connection(builder.http1_only(), Patient::new(stream, patience), client, router, watcher).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
                     Ok(Ok(stream)) => {
                         // The version is agreed on, so that nobody is waited for who does not say which one it is.
                         let is_second = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                         let builder = if is_second { builder.http2_only() } else { builder.http1_only() };
-                        connection(builder, stream, client, router, watcher).await;
+                        connection(builder, Patient::new(stream, patience), client, router, watcher).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%peer, %error, "no secure connection"),
                     Err(_) => tracing::debug!(%peer, "no secure connection in time"),

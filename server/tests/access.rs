@@ -102,8 +102,8 @@ fn a_key_that_is_taken_out_of_the_file_ends_and_a_new_one_begins() {
     let path = dir.path().join("keys.toml");
     std::fs::write(&path, keys::entry("new", &new, None).unwrap()).unwrap();
     std::fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
-    server.wait_for("the new key", || status(&new) == 200);
-    assert_eq!(status(&old), 401);
+    server.wait_for("the end of the old key", || status(&old) == 401);
+    assert_eq!(status(&new), 200);
 }
 
 #[test]

@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::Running;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use common::{Running, PATIENCE};
 use emotion_llama_server::access::keys;
 use serde_json::json;
 
@@ -80,4 +84,23 @@ fn wrong_keys_are_not_tried_without_end_and_the_right_one_works_on() {
     let tried: Vec<u16> = (0..70).map(|number| status(&format!("guess-{number}"))).collect();
     assert_eq!((tried[0], tried[69]), (401, 429));
     assert_eq!(status("a-key-of-a-test"), 200);
+}
+
+#[test]
+fn who_does_not_read_is_left() {
+    let server = Running::start(|config| config.limits.idle_s = 0.3);
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Answers without end, none of which is read.
+    let request = format!("GET /openapi.json HTTP/1.1\r\nhost: {}\r\n\r\n", server.address()).repeat(2000);
+    let _ = stream.write_all(request.as_bytes());
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut answers = Vec::new();
+    // What the system had taken, and then the end.
+    let _ = stream.read_to_end(&mut answers);
+    let count = answers.windows(15).filter(|part| part == b"HTTP/1.1 200 OK").count();
+    println!("{count} of 2000 answers, {} bytes", answers.len());
+    assert!(count < 2000);
+    assert_eq!(server.get("/healthz").status, 200);
 }

@@ -85,11 +85,17 @@ pub struct PromptParts<'a> {
     pub labels: Option<&'a [String]>,
 }
 
-/// Text from outside as one line that cannot be taken for special tokens (`<|im_end|>`, `</s>` and the like).
+/// Text from outside as one line that cannot be taken for special tokens: in the vocabularies of packs these begin with `<` before a letter,
+/// a slash or a bar (`<file_sep>`, `</s>`, `<|im_end|>`).
 fn plain(text: &str) -> String {
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("<|", "< |").replace("|>", "| >");
-    for special in ["<s>", "</s>", "<unk>"] {
-        line = line.replace(special, &special.replacen('<', "< ", 1));
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("|>", "| >");
+    let mut line = String::with_capacity(words.len());
+    let mut letters = words.chars().peekable();
+    while let Some(letter) = letters.next() {
+        line.push(letter);
+        if letter == '<' && letters.peek().is_some_and(|next| next.is_alphabetic() || "/|_".contains(*next)) {
+            line.push(' ');
+        }
     }
     line
 }
@@ -109,5 +115,6 @@ mod tests {
     #[test]
     fn words_from_outside_hold_no_special_tokens() {
         assert_eq!(plain("a </s><s> <|im_end|>\n<unk>"), "a < /s>< s> < |im_end| > < unk>");
+        assert_eq!(plain("<file_sep><</s>/s> <_x> <3 a<b a < b"), "< file_sep><< /s>/s> < _x> <3 a< b a < b");
     }
 }

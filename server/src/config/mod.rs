@@ -134,7 +134,7 @@ pub struct Limits {
     pub head_s: f64,
     /// Seconds in which the body of a request must arrive.
     pub body_s: f64,
-    /// Seconds without a byte after which the body of a request is given up.
+    /// Seconds without a byte after which the body of a request is given up, and the answer when nobody reads it.
     pub idle_s: f64,
     /// Seconds that one analysis may compute.
     pub analysis_s: f64,
@@ -285,7 +285,7 @@ pub struct Rates {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// Most bytes in memory; 0 keeps none.
+    /// Most bytes in memory; 0 keeps none. Then, without a shared store, equal requests that come at the same time run one by one, too.
     pub bytes: u64,
     /// Seconds that an answer is kept.
     pub keep_s: f64,

@@ -5,4 +5,5 @@ pub mod headers;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod patience;
 pub mod tls;

@@ -14,6 +14,7 @@ use futures_util::{stream, StreamExt};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::access::Allowance;
 use crate::api::intake;
 use crate::client::Client;
 use crate::error::{ApiError, ApiResult};
@@ -55,8 +56,11 @@ pub async fn batch(State(app): State<Arc<App>>, client: Client, request: Request
     // Nobody should send a batch in vain.
     drop(app.queue.enter()?);
     let headers = request.headers().clone();
+    let extensions = request.extensions().clone();
     let (text, mut media) = intake::batch(&app, request).await?;
     let items = items(&app, &text, media.len())?;
+    // The batch itself was counted as one call already.
+    Allowance::take_of(&extensions, items.len().saturating_sub(1))?;
     media.reverse();
     let items: Vec<Item> = items
         .into_iter()

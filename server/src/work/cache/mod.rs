@@ -41,6 +41,7 @@ pub struct Cache {
     next: AtomicU64,
     hasher: Hasher,
     store: Option<Store>,
+    is_off: bool,
 }
 
 /// An answer with what was told before it.
@@ -128,12 +129,14 @@ impl Cache {
             .weigher(|_, kept: &Arc<Kept>| u32::try_from(kept.bytes).unwrap_or(u32::MAX))
             .time_to_live(Duration::from_secs_f64(config.keep_s))
             .build();
+        let store = Store::new(config)?;
         Ok(Self {
             memory,
             flights: Mutex::default(),
             next: AtomicU64::new(0),
             hasher: Hasher::default(),
-            store: Store::new(config)?,
+            is_off: config.bytes == 0 && store.is_none(),
+            store,
         })
     }
 
@@ -148,6 +151,9 @@ impl Cache {
     /// # Errors
     /// As [`compute`].
     pub async fn answer(&self, app: &Arc<App>, ask: Ask) -> ApiResult<Reader<Answer>> {
+        if self.is_off {
+            return compute(app, ask, None);
+        }
         let naming = Arc::clone(app);
         let (ask, named) = tokio::task::spawn_blocking(move || {
             let named = naming.engine().ok().and_then(|engine| naming.cache.hasher.name(&ask, engine.pack().digest()));
