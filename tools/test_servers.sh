@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=()
-for test in server page guide; do
+for test in server http_clients page guide; do
     echo "== test_$test"
     began=$SECONDS
     bash "tools/test_$test.sh" 2>&1 | tee -a "$log" || failed+=("$test")
