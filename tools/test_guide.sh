@@ -39,5 +39,7 @@ for proxy in nginx caddy; do
     export PATH=$PATH:$work/proxies/$proxy/usr/sbin:$work/proxies/$proxy/usr/bin
 done
 export PYTHONDONTWRITEBYTECODE=1
-[ $# -gt 0 ] || "$work/venv/bin/python" deploy/test_deploy.py
-"$work/venv/bin/python" tools/test_api_guide.py "$@"
+failed=0
+[ $# -gt 0 ] || "$work/venv/bin/python" deploy/test_deploy.py || failed=1
+"$work/venv/bin/python" tools/test_api_guide.py "$@" || failed=1
+exit $failed
