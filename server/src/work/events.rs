@@ -18,6 +18,8 @@ use crate::error::{ApiError, ApiResult};
 
 /// Most sessions, and most single events.
 const MOST: usize = 1024;
+/// Most events at all.
+const MOST_EVENTS: usize = 4096;
 /// Most events of one session that wait for its stream.
 const MOST_WAITING: usize = 256;
 /// How long a session's events wait for its stream; clients open it at once.
@@ -116,17 +118,21 @@ impl Events {
     /// Begins a question of `session`.
     ///
     /// # Errors
-    /// `overloaded` when there are too many sessions.
+    /// `overloaded` when there are too many sessions or events.
     pub fn join(&self, client: &Client, session: &str) -> ApiResult<Joining> {
         let key = (client.name.clone(), session.to_owned());
         let mut state = self.0.state();
-        if state.sessions.len() >= MOST && !state.sessions.contains_key(&key) {
+        let is_full = |state: &State| {
+            (state.sessions.len() >= MOST && !state.sessions.contains_key(&key))
+                || lock(&self.0.stops).len() >= MOST_EVENTS
+        };
+        if is_full(&state) {
             drop(state);
             self.sweep();
             state = self.0.state();
         }
-        let count = state.sessions.len();
-        if count >= MOST && !state.sessions.contains_key(&key) {
+        if is_full(&state) {
+            let count = state.sessions.len();
             return Err(ApiError::overloaded(
                 format!("{count} sessions wait for their answers; try again in a moment"),
                 5,

@@ -3,6 +3,10 @@
 //!
 //! All of it is answered without a prefix, as Gradio 4 does, and below `/gradio_api`, as later ones do. The configuration names no prefix and no
 //! address: clients of every generation then stay with the address that they were given.
+//!
+//! Where this server differs from Gradio's: an unknown function is 404 instead of 500; a question that cannot be used has its reason in the error,
+//! as with Gradio's `show_error`; an event that was read already is an error, not a stream without end; a trailing slash is answered and not
+//! redirected; a stream that its client leaves, or opens for the first time after half a minute, stops what is computed for it.
 
 mod call;
 mod documents;
