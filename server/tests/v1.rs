@@ -89,6 +89,9 @@ fn what_cannot_be_used_is_told_with_its_status() {
     assert_eq!(send("application/json", b"{\"path\": \"\xff\"}").error(), invalid(400));
     assert_eq!(send("application/json", "[".repeat(100_000).as_bytes()).error(), invalid(400));
     assert_eq!(send("text/plain", b"{}").error(), invalid(415));
+    let packed = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    assert_eq!(server.send("POST", "/v1/analyze", &packed, b"{}").error(), invalid(415));
+    assert_eq!(server.send("DELETE", "/v1/sessions/%ff", &[], b"").error(), (404, "not_found".into()));
     assert_eq!(send("multipart/form-data", b"x").error(), invalid(400));
     let form = |parts: &[(&str, Option<&str>, &[u8])]| {
         let (kind, body) = form(parts);

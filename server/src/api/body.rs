@@ -68,6 +68,10 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let most = uploads.saturating_add(FORM_BYTES).max(inline);
     let declared =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let is_packed = |value: &header::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if request.headers().get_all(header::CONTENT_ENCODING).iter().any(is_packed) {
+        return unsupported("it without Content-Encoding").into_response();
+    }
     let expects = request.headers().contains_key(header::EXPECT);
     if declared.is_some_and(|length| length > most) {
         drop(Rest::new(request.into_body(), expects));

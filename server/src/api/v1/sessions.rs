@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::Json;
@@ -14,7 +15,7 @@ use super::analyze;
 use crate::api::intake;
 use crate::api::openapi::schema;
 use crate::client::Client;
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 use crate::state::App;
 
 /// A conversation that was begun.
@@ -24,6 +25,18 @@ pub struct Session {
     id: String,
     /// Seconds without a question after which it ends.
     expires_s: f64,
+}
+
+/// A conversation's name in a path. What cannot be one names no conversation.
+pub struct Id(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let path: Result<Path<String>, _> = Path::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| ApiError::not_found("the path names no session"))
+    }
 }
 
 /// `POST /v1/sessions`
@@ -67,7 +80,7 @@ pub async fn open(
 )]
 pub async fn ask(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     client: Client,
     request: Request,
 ) -> ApiResult<Response> {
@@ -91,7 +104,7 @@ pub async fn ask(
         (status = "4XX", description = "There is no such conversation (404).", body = schema::Failure),
     )
 )]
-pub async fn reset(State(app): State<Arc<App>>, Path(id): Path<String>, client: Client) -> ApiResult<StatusCode> {
+pub async fn reset(State(app): State<Arc<App>>, Id(id): Id, client: Client) -> ApiResult<StatusCode> {
     app.sessions.reset(&id, &client).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -107,7 +120,7 @@ pub async fn reset(State(app): State<Arc<App>>, Path(id): Path<String>, client: 
         (status = "4XX", description = "There is no such conversation (404).", body = schema::Failure),
     )
 )]
-pub async fn close(State(app): State<Arc<App>>, Path(id): Path<String>, client: Client) -> ApiResult<StatusCode> {
+pub async fn close(State(app): State<Arc<App>>, Id(id): Id, client: Client) -> ApiResult<StatusCode> {
     app.sessions.end(&id, &client)?;
     Ok(StatusCode::NO_CONTENT)
 }
