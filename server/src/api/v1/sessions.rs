@@ -78,12 +78,7 @@ pub async fn open(
         (status = "5XX", description = "Too much to do (503), too long (504), or a defect.", body = schema::Failure),
     )
 )]
-pub async fn ask(
-    State(app): State<Arc<App>>,
-    Id(id): Id,
-    client: Client,
-    request: Request,
-) -> ApiResult<Response> {
+pub async fn ask(State(app): State<Arc<App>>, Id(id): Id, client: Client, request: Request) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
     let (text, _) = intake::json(&app, &parts.headers, body).await?;
     let mut question = Question::from_json(&text)?;
