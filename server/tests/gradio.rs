@@ -65,7 +65,7 @@ fn fit_all(shapes: &[(Value, bool)], values: &[Value]) -> Result<(), String> {
 fn messages(reply: &Reply) -> Vec<Value> {
     let text = reply.text();
     assert!(text.ends_with("\n\n") && !text.contains('\r'), "{text:?}");
-    text.trim_end().split("\n\n").map(|line| message(line)).collect()
+    text.trim_end().split("\n\n").map(message).collect()
 }
 
 fn message(line: &str) -> Value {
