@@ -61,7 +61,10 @@ node_dir() { # name, packages: a directory with node_modules, as above
 serve() {
     local log=$logs/$1.server
     shift
-    "$cli" serve --port 0 --fastapi-port 0 --pack "$pack" "$@" 2>"$log" &
+    # By its number the server knows the port on which it answers as FastAPI's does, so that it is chosen before.
+    local free
+    free=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    "$cli" serve --port 0 --fastapi-port "$free" --pack "$pack" "$@" 2>"$log" &
     local server=$!
     servers+=("$server")
     for _ in $(seq 600); do
