@@ -68,7 +68,7 @@ serve() {
     local server=$!
     servers+=("$server")
     for _ in $(seq 600); do
-        ! grep -q '^ready' "$log" || break
+        ! grep -qs '^ready' "$log" || break
         kill -0 "$server" 2>/dev/null || { cat "$log" >&2; exit 1; }
         sleep 0.2
     done
