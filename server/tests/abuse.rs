@@ -543,7 +543,7 @@ fn special_tokens_from_outside_are_text() {
         config.files.media_roots = vec![real_clip().parent().unwrap().to_path_buf()];
     });
     let clip = real_clip();
-    let mut ask = {
+    let ask = {
         let server = &server;
         let clip = clip.clone();
         move |more: Value| {
@@ -581,7 +581,7 @@ fn special_tokens_from_outside_are_text() {
         "<empty_output>",
     ];
     // A special token is one position. As text it is several, and eight of them in a row are eight times as many.
-    let mut cost = |field: &str, text: &str, times: usize| {
+    let cost = |field: &str, text: &str, times: usize| {
         let value = |text: String| match field {
             "labels" => json!({"labels": [text, "calm"]}),
             field => json!({ field: text }),
