@@ -24,8 +24,8 @@ use crate::work::events::{Event, Listener};
 use crate::work::job::Reader;
 
 /// How long an event's messages are held back after its join was answered: `gradio_client` 1.x takes in no message of an event whose name it
-/// does not know yet, and hangs. Gradio's own server looks for messages every 50 ms.
-const HOLD: Duration = Duration::from_millis(100);
+/// does not know yet, and hangs. Gradio's own server looks for messages every 50 ms; 100 ms failed once with 1.14.0 on a machine under load.
+const HOLD: Duration = Duration::from_millis(250);
 /// Longest name of a session.
 const MAX_SESSION: usize = 128;
 
