@@ -32,6 +32,7 @@ has_venv || missing+=(python3-venv)
 if [ "${1:-}" = test ]; then
   need valgrind || missing+=(valgrind)
   need clang++ || missing+=(clang)
+  need redis-server || need valkey-server || missing+=(redis-server)
 fi
 if [ "${1:-}" = dist ]; then
   need nasm || missing+=(nasm)

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,11 @@ use common::{clip_bytes, form, mini_pack, open, read, real_clip, Running, PATIEN
 use emotion_llama_server::config::Config;
 use emotion_llama_server::operate::metrics::Lookup;
 use serde_json::{json, Value};
+
+/// To standard error itself, past the harness, which keeps what tests that pass print.
+macro_rules! say {
+    ($($what:tt)*) => { drop(writeln!(std::io::stderr(), $($what)*)) };
+}
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const EVENTS: (&str, &str) = ("accept", "text/event-stream");
@@ -143,7 +149,7 @@ fn what_nobody_waits_for_any_more_is_stopped_and_begins_anew() {
     let began = Instant::now();
     drop(callers);
     server.wait_idle();
-    println!("{:.0} ms from the end of the last of 4 callers to a free slot", began.elapsed().as_secs_f64() * 1e3);
+    say!("{:.0} ms from the end of the last of 4 callers to a free slot", began.elapsed().as_secs_f64() * 1e3);
     server.wait_for("the count", || server.app().queue.snapshot().cancelled == 1);
     assert_eq!(read(ask(&server, 3)).status, 200);
     assert_eq!(lookups(&server), [0, 0, 3, 2]);
@@ -163,7 +169,7 @@ impl Redis {
             Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         });
         let Some(program) = program else {
-            println!("SKIPPED: neither redis-server nor valkey-server is on this machine");
+            say!("SKIPPED: neither redis-server nor valkey-server is on this machine");
             return None;
         };
         let dir = tempfile::tempdir().unwrap();
@@ -247,7 +253,7 @@ fn a_store_that_fails_fails_no_request() {
     redis.signal("-STOP");
     let began = Instant::now();
     assert_eq!((answered(2), answered(3)), (200, 200));
-    println!("two answers in {:.2} s while the store hangs", began.elapsed().as_secs_f64());
+    say!("two answers in {:.2} s while the store hangs", began.elapsed().as_secs_f64());
     redis.signal("-CONT");
     redis.process.kill().unwrap();
     redis.process.wait().unwrap();
