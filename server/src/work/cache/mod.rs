@@ -16,6 +16,7 @@ use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::engine::Event;
 use moka::sync::Cache as Moka;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use self::key::{Hasher, Key, Named};
 use self::store::Store;
@@ -30,6 +31,8 @@ use crate::state::App;
 const OVERHEAD: usize = 512;
 /// The form in which answers lie in the shared store.
 const FORM: u32 = 1;
+/// Clips that are hashed side by side.
+const HASHED_AT_ONCE: usize = 4;
 /// Stages that are told.
 const STAGES: [&str; 3] = ["decode", "observe", "respond"];
 
@@ -40,6 +43,8 @@ pub struct Cache {
     flights: Mutex<HashMap<(Key, String), (u64, Flight)>>,
     next: AtomicU64,
     hasher: Hasher,
+    /// Before the queue, so that kept answers need no place in it; few at a time, as files are read.
+    hashing: Semaphore,
     store: Option<Store>,
     is_off: bool,
 }
@@ -135,6 +140,7 @@ impl Cache {
             flights: Mutex::default(),
             next: AtomicU64::new(0),
             hasher: Hasher::default(),
+            hashing: Semaphore::new(HASHED_AT_ONCE),
             is_off: config.bytes == 0 && store.is_none(),
             store,
         })
@@ -154,6 +160,7 @@ impl Cache {
         if self.is_off {
             return compute(app, ask, None);
         }
+        let turn = self.hashing.acquire().await.map_err(ApiError::internal)?;
         let naming = Arc::clone(app);
         let (ask, named) = tokio::task::spawn_blocking(move || {
             let named = naming.engine().ok().and_then(|engine| naming.cache.hasher.name(&ask, engine.pack().digest()));
@@ -161,6 +168,7 @@ impl Cache {
         })
         .await
         .map_err(ApiError::internal)?;
+        drop(turn);
         let Some(named) = named else { return compute(app, ask, None) };
         let key = named.key;
         // An error names the clip as its client does; another client's name is nothing for others.
