@@ -175,6 +175,12 @@ impl Running {
         began.elapsed()
     }
 
+    /// Takes a turn of the queue, so that what is asked meanwhile waits until it is dropped.
+    pub fn take_turn(&self) -> impl Drop + use<> {
+        let place = self.app().queue.enter().unwrap();
+        self.runtime.as_ref().unwrap().block_on(place.turn()).unwrap()
+    }
+
     /// Waits until `is_so`.
     pub fn wait_for(&self, what: &str, is_so: impl Fn() -> bool) {
         let began = Instant::now();
