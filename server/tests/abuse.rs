@@ -49,7 +49,7 @@ fn check(server: &Running, outcomes: Vec<(String, u16, u16)>) {
     assert!(wrong.is_empty(), "case, expected, got: {wrong:#?}");
     server.wait_idle();
     assert_eq!(server.get("/readyz").status, 200);
-    assert_eq!(server.app().files.uploads.total_bytes(), 0);
+    server.wait_for("the end of all uploads", || server.app().files.uploads.total_bytes() == 0);
     say!("{count} cases as expected");
 }
 
