@@ -57,7 +57,7 @@ fn uploads_belong_to_the_requests_without_a_path() {
     assert_eq!(lines(&send(None, 3).text()).len(), 3);
     assert_eq!(send(Some(json!([{}])), 2).error(), (400, "invalid_argument".into()));
     assert_eq!(send(Some(json!([{}, {}, {}])), 2).error(), (400, "invalid_argument".into()));
-    assert_eq!(server.app().files.uploads.total_bytes(), 0);
+    server.wait_for("the end of all uploads", || server.app().files.uploads.total_bytes() == 0);
 }
 
 #[test]

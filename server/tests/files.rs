@@ -127,7 +127,7 @@ fn uploads_leave_nothing_behind() {
                 200
             }
         );
-        assert_eq!((left(), server.app().files.uploads.total_bytes()), (0, 0));
+        server.wait_for("the end of the upload", || (left(), server.app().files.uploads.total_bytes()) == (0, 0));
     }
     // A client that goes away in the middle.
     let (kind, body) = form(&[("media", Some("a.avi"), &vec![1; 500_000])]);

@@ -161,7 +161,7 @@ fn heads_and_bodies_that_do_not_come_are_given_up() {
         stream.write_all(head.as_bytes()).unwrap();
         assert_eq!(read(stream).error(), (408, "invalid_argument".into()), "{kind}");
     }
-    assert_eq!(server.app().files.uploads.total_bytes(), 0);
+    server.wait_for("the end of all uploads", || server.app().files.uploads.total_bytes() == 0);
 }
 
 #[test]
