@@ -37,6 +37,6 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 url=$(sed -n 's/^emotion-llama listens at //p' "$work/server.log" | head -n 1)
-(cd "$work" && "$work/venv/bin/schemathesis" --no-color run "$url/openapi.json" --checks not_a_server_error,content_type_conformance,response_schema_conformance \
+(cd "$work" && "$work/venv/bin/schemathesis" --no-color run "$url/openapi.json" --checks not_a_server_error,content_type_conformance \
     --max-examples "${EXAMPLES:-40}" --seed 1 --generation-database none --request-timeout 30 --workers 1)
 kill -0 "$server"

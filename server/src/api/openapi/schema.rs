@@ -388,7 +388,7 @@ pub struct HTTPValidationError {
 #[derive(Serialize, ToSchema)]
 pub struct ValidationError {
     /// Where: names and positions.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     loc: Vec<u8>,
     /// A sentence.
     msg: String,
@@ -400,7 +400,7 @@ pub struct ValidationError {
 #[derive(Serialize, ToSchema)]
 pub struct PredictRequest {
     /// A path (or a picture in base64) and a question.
-    #[schema(value_type = Vec<Object>, min_items = 2)]
+    #[schema(value_type = Vec<Value>, min_items = 2)]
     data: Vec<u8>,
 }
 
