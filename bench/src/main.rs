@@ -1,6 +1,9 @@
-//! What the benchmark suite times. Reads lines from standard input, answers each with one line: seconds, or `error …`.
+//! What the benchmark suite times. Reads lines from standard input, answers each with one line: a number, seconds unless said otherwise, or `error …`.
 //!
-//! `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N` · `llm batch SEQUENCES BEFORE N`
+//! `machine read|f32 THREADS` (gigabytes, or billions of operations, a second) · `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N`
+//! · `llm batch SEQUENCES BEFORE N`, N steps of so many sequences
+
+mod machine;
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -30,12 +33,24 @@ fn number(word: &str) -> Result<usize> {
     word.parse().map_err(|_| Error::invalid_argument(format!("{word:?} is no number")))
 }
 
+fn pool(threads: &str) -> Result<rayon::ThreadPool> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(number(threads)?).build();
+    pool.map_err(|e| Error::internal(e.to_string()))
+}
+
 impl Bench {
     fn run(&mut self, words: &[&str]) -> Result<f64> {
         match words {
+            ["machine", what, threads] => {
+                let (seconds, amount) = pool(threads)?.install(|| match *what {
+                    "read" => Ok(machine::read()),
+                    "f32" => Ok(machine::multiply_add()),
+                    _ => Err(Error::invalid_argument(format!("{what:?} is none of read, f32"))),
+                })?;
+                Ok(amount as f64 / 1e9 / seconds)
+            }
             ["llm", "load", file, threads] => {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(number(threads)?).build();
-                let pool = pool.map_err(|e| Error::internal(e.to_string()))?;
+                let pool = pool(threads)?;
                 let began = Instant::now();
                 let llama = Llama::load(&Gguf::open(file.as_ref())?)?;
                 self.llm = Some((llama, pool));
@@ -66,6 +81,16 @@ fn llm(llama: &Llama, words: &[&str]) -> Result<f64> {
             let began = Instant::now();
             for id in ids(number(n)?) {
                 llama.decode(id, &mut cache, &cancel)?;
+            }
+            Ok(began.elapsed().as_secs_f64())
+        }
+        ["batch", sequences, before, n] => {
+            llama.prefill(&llama.embed(&ids(number(before)?))?, &mut cache, &cancel)?;
+            let mut caches = vec![cache; number(sequences)?];
+            let mut caches: Vec<&mut KvCache> = caches.iter_mut().collect();
+            let began = Instant::now();
+            for id in ids(number(n)?) {
+                llama.decode_each(&vec![id; caches.len()], &mut caches, &cancel)?;
             }
             Ok(began.elapsed().as_secs_f64())
         }

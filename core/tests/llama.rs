@@ -162,6 +162,41 @@ fn rounded_activations_change_logits_less_than_the_weights_storage_does() {
 }
 
 #[test]
+fn sequences_decode_together_as_alone() {
+    let (model, fixture) = (model(), reference());
+    let cancel = CancelToken::new();
+    let (long, short) = (fixture.ids("prompt1.ids"), fixture.ids("prompt0.ids"));
+    let prompts = [&long[..], &short[..], &short[..2], &long[..long.len() - 1]];
+    let mut together = prompts.map(|_| KvCache::new(model.config()));
+    let mut alone = prompts.map(|ids| {
+        let mut cache = KvCache::new(model.config());
+        prefill_ids(model, ids, &mut cache);
+        cache
+    });
+    for (cache, ids) in together.iter_mut().zip(prompts) {
+        prefill_ids(model, ids, cache);
+    }
+    for step in 0..3u32 {
+        let ids: Vec<u32> = (0..4).map(|i| 500 + 91 * i + step).collect();
+        let mut caches: Vec<&mut KvCache> = together.iter_mut().collect();
+        let logits = model.decode_each(&ids, &mut caches, &cancel).unwrap();
+        for ((id, cache), logits) in ids.iter().zip(&mut alone).zip(logits.chunks_exact(model.config().vocab)) {
+            let expected = model.decode(*id, cache, &cancel).unwrap();
+            let error = largest(logits.iter().zip(&expected).map(|(a, b)| a - b));
+            assert!(error < REORDER_ERROR, "step {step}: logits differ by {error}");
+        }
+    }
+    assert!(together.iter().zip(&alone).all(|(a, b)| a.len() == b.len()));
+    // What cannot be done leaves all as they were.
+    let before: Vec<usize> = together.iter().map(KvCache::len).collect();
+    let mut caches: Vec<&mut KvCache> = together.iter_mut().collect();
+    for ids in [vec![1, 2, 3], vec![1, 2, u32::MAX, 3]] {
+        assert_eq!(model.decode_each(&ids, &mut caches, &cancel).unwrap_err().kind, ErrorKind::InvalidArgument);
+    }
+    assert_eq!(together.iter().map(KvCache::len).collect::<Vec<_>>(), before);
+}
+
+#[test]
 fn truncating_forgets() {
     let (model, fixture) = (model(), reference());
     let (first, second) = (fixture.ids("prompt0.ids"), fixture.ids("prompt1.ids"));

@@ -4,6 +4,7 @@
 //! [`Llama::embed`] makes them of token ids, projectors make them of measurements, and [`Llama::prefill`] takes both
 //! alike. [`Llama::score`] gives label words their likelihoods, [`generate`] writes text.
 
+mod batch;
 mod cache;
 mod config;
 mod generate;

@@ -46,8 +46,17 @@ struct Layer {
     down: Matrix,
 }
 
-/// The rows of one pass: sequences side by side that each continue what the cache holds. Its buffers serve one layer after the other.
-struct Pass {
+/// What the sequences of a pass continue.
+#[derive(Clone, Copy)]
+pub(super) enum Before<'a> {
+    /// All the same.
+    Shared(&'a KvCache),
+    /// Each its own; it has one row.
+    Each(&'a [&'a mut KvCache]),
+}
+
+/// The rows of one pass: sequences side by side. Its buffers serve one layer after the other.
+pub(super) struct Pass {
     /// For each row the number of the first row of its sequence.
     starts: Vec<usize>,
     /// Sine and cosine of each pair's angle at each row's position, `[n, head_dim / 2]`.
@@ -58,24 +67,25 @@ struct Pass {
     q: Vec<f32>,
     attended: Vec<f32>,
     /// Keys and values, `[n, kv_heads * head_dim]`.
-    k: Vec<f32>,
-    v: Vec<f32>,
+    pub(super) k: Vec<f32>,
+    pub(super) v: Vec<f32>,
     /// `[n, intermediate]`.
     gate: Vec<f32>,
     up: Vec<f32>,
 }
 
 impl Pass {
-    fn new(config: &LlamaConfig, start: usize, lengths: &[usize]) -> Self {
-        let n = lengths.iter().sum();
-        let mut starts = Vec::with_capacity(n);
-        let mut turns = vec![(0f32, 0f32); n * config.head_dim / 2];
-        let mut rows = turns.chunks_exact_mut((config.head_dim / 2).max(1));
-        for &length in lengths {
+    /// Sequences, each with its first position and its number of rows.
+    pub(super) fn new(config: &LlamaConfig, sequences: impl Iterator<Item = (usize, usize)>) -> Self {
+        let (mut starts, mut positions) = (Vec::new(), Vec::new());
+        for (position, length) in sequences {
             starts.extend(std::iter::repeat_n(starts.len(), length));
-            for (position, turns) in (start..start + length).zip(&mut rows) {
-                config.rotary(position, turns);
-            }
+            positions.extend(position..position + length);
+        }
+        let n = starts.len();
+        let mut turns = vec![(0f32, 0f32); n * (config.head_dim / 2)];
+        for (turns, position) in turns.chunks_exact_mut((config.head_dim / 2).max(1)).zip(positions) {
+            config.rotary(position, turns);
         }
         let rows = |width: usize| vec![0f32; n * width];
         Self {
@@ -237,9 +247,9 @@ impl Llama {
         let n = rows.len() / self.config.hidden;
         cache.drop_pending();
         let mut x = rows.to_vec();
-        let mut pass = Pass::new(&self.config, cache.len(), &[n]);
+        let mut pass = Pass::new(&self.config, std::iter::once((cache.len(), n)));
         for index in 0..self.layers.len() {
-            self.layer_forward(index, &mut x, cache, &mut pass, cancel, observe)?;
+            self.layer_forward(index, &mut x, Before::Shared(cache), &mut pass, cancel, observe)?;
             cache.push_pending(index, &pass.k, &pass.v);
             observe(index, LayerPart::Output, &x);
         }
@@ -257,9 +267,9 @@ impl Llama {
         lengths: &[usize],
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
-        let mut pass = Pass::new(&self.config, cache.len(), lengths);
+        let mut pass = Pass::new(&self.config, lengths.iter().map(|&length| (cache.len(), length)));
         for index in 0..self.layers.len() {
-            self.layer_forward(index, &mut x, cache, &mut pass, cancel, &mut |_, _, _| ())?;
+            self.layer_forward(index, &mut x, Before::Shared(cache), &mut pass, cancel, &mut |_, _, _| ())?;
         }
         Ok(x)
     }
@@ -298,11 +308,11 @@ impl Llama {
     }
 
     /// One layer over the pass's rows, which leaves their keys and values in the pass.
-    fn layer_forward(
+    pub(super) fn layer_forward(
         &self,
         index: usize,
         x: &mut [f32],
-        cache: &KvCache,
+        before: Before<'_>,
         pass: &mut Pass,
         cancel: &CancelToken,
         observe: Observer<'_>,
@@ -323,7 +333,7 @@ impl Llama {
         observe(index, LayerPart::Queries, q);
         observe(index, LayerPart::Keys, k);
 
-        self.attend(q, cache.layer(index), (k, v), starts, attended, cancel);
+        self.attend(q, before, index, (k, v), starts, attended, cancel);
         kernels::matmul(isa, self.precision, attended, n, [layer.o.weights()], [normed], cancel);
         observe(index, LayerPart::Attention, normed);
         kernels::add(x, normed);
@@ -338,21 +348,37 @@ impl Llama {
         cancel.check()
     }
 
-    /// Causal attention: a row sees the cache and the rows of its own sequence up to itself.
+    /// Causal attention: a row sees what its sequence continues, and the rows of its sequence up to itself.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the extents of one product; a struct would be made for this call alone"
+    )]
     fn attend(
         &self,
         q: &[f32],
-        prefix: (&[f32], &[f32]),
+        before: Before<'_>,
+        layer: usize,
         own: (&[f32], &[f32]),
         starts: &[usize],
         out: &mut [f32],
         cancel: &CancelToken,
     ) {
-        let shape = self.config.attention();
-        if starts.len() == 1 {
-            kernels::attend_row(self.isa, shape, q, [prefix, own], &mut Vec::new(), out);
-        } else {
-            kernels::attend(self.isa, shape, q, Context { prefix, own, starts }, out, cancel);
+        let (isa, shape) = (self.isa, self.config.attention());
+        match before {
+            Before::Shared(cache) if starts.len() == 1 => {
+                kernels::attend_row(isa, shape, q, [cache.layer(layer), own], &mut Vec::new(), out);
+            }
+            Before::Shared(cache) => {
+                kernels::attend(isa, shape, q, Context { prefix: cache.layer(layer), own, starts }, out, cancel);
+            }
+            Before::Each(caches) => {
+                let (wide, narrow) = (self.config.q_width(), self.config.kv_width());
+                let own = own.0.par_chunks_exact(narrow).zip(own.1.par_chunks_exact(narrow));
+                let rows = out.par_chunks_exact_mut(wide).zip(q.par_chunks_exact(wide)).zip(own).zip(caches);
+                rows.for_each_init(Vec::new, |weights, (((out, q), own), cache)| {
+                    kernels::attend_row(isa, shape, q, [cache.layer(layer), own], weights, out);
+                });
+            }
         }
     }
 

@@ -1,0 +1,44 @@
+"""The benchmark suite: ours and the peer's alternately in one run, medians, as JSON and as a table.
+
+    python bench/suite [llm|all] [--json FILE] [--markdown FILE] [--rounds 9]
+
+The peers come from the registries: tools/bench.sh installs them. SPDX-License-Identifier: Apache-2.0
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import llm  # noqa: E402
+from measure import Machine, Ours, table  # noqa: E402
+
+SUITES = {"llm": llm.rows}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+    parser.add_argument("suite", nargs="?", choices=[*SUITES, "all"], default="all")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    with Ours() as ours:
+        machine = Machine(ours)
+        print(machine)
+        rows = []
+        for name, suite in SUITES.items():
+            if options.suite in (name, "all"):
+                for row in suite(ours, machine, options.rounds):
+                    print(row, flush=True)
+                    rows.append(row)
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine.json(), "rows": [row.json() for row in rows]}, indent=1) + "\n", encoding="utf-8")
+    if options.markdown:
+        options.markdown.write_text(table(machine, rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
