@@ -1,21 +1,22 @@
 """The benchmark suite: ours and the peer's alternately in one run, medians, as JSON and as a table.
 
-    python bench/suite [llm|all] [--json FILE] [--markdown FILE] [--rounds 9]
+    python bench/suite [llm|encoders|media|pipeline|all] [--json FILE] [--markdown FILE] [--rounds 9]
 
 The peers come from the registries: tools/bench.sh installs them. SPDX-License-Identifier: Apache-2.0
 """
 
 import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import llm  # noqa: E402
 from measure import Machine, Ours, table  # noqa: E402
 
-SUITES = {"llm": llm.rows}
+# A suite is a module of its name with `rows(ours, machine, rounds)`; it is imported only when it is wanted, with its peers.
+SUITES = ["llm", "encoders", "media", "pipeline"]
 
 
 def main():
@@ -29,9 +30,9 @@ def main():
         machine = Machine(ours)
         print(machine)
         rows = []
-        for name, suite in SUITES.items():
+        for name in SUITES:
             if options.suite in (name, "all"):
-                for row in suite(ours, machine, options.rounds):
+                for row in importlib.import_module(name).rows(ours, machine, options.rounds):
                     print(row, flush=True)
                     rows.append(row)
     if options.json:
