@@ -28,6 +28,42 @@ pub fn multiply_add() -> (f64, usize) {
     (began.elapsed().as_secs_f64(), operations)
 }
 
+/// Seconds that products of 16-bit integers with sums of 32 bits take on all threads of the current pool, and how many operations they are (two to a
+/// product). Without AVX-512 VNNI none are measured.
+pub fn multiply_pairs() -> (f64, usize) {
+    let began = Instant::now();
+    let operations: usize = rayon::broadcast(|_| pairs()).into_iter().sum();
+    (began.elapsed().as_secs_f64(), operations)
+}
+
+fn pairs() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: the feature was found, and AVX-512 F comes with it.
+        return unsafe { vnni() };
+    }
+    0
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn vnni() -> usize {
+    use std::arch::asm;
+    use std::arch::x86_64::{_mm512_set1_epi32, _mm512_setzero_si512};
+    let (a, b) = (black_box(_mm512_set1_epi32(3)), black_box(_mm512_set1_epi32(5)));
+    let mut sums = [_mm512_setzero_si512(); 16];
+    for _ in 0..ROUNDS / 16 {
+        for sum in &mut sums {
+            // SAFETY: it reads and writes registers only. By its name, since compilers make two instructions of the intrinsic.
+            unsafe {
+                asm!("vpdpwssd {0}, {1}, {2}", inout(zmm_reg) *sum, in(zmm_reg) a, in(zmm_reg) b, options(pure, nomem, nostack, preserves_flags));
+            }
+        }
+    }
+    black_box(sums);
+    ROUNDS / 16 * 16 * 32 * 2
+}
+
 /// One thread's part; its operations.
 fn kernel() -> usize {
     #[cfg(target_arch = "x86_64")]

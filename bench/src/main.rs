@@ -1,9 +1,11 @@
 //! What the benchmark suite times. Reads lines from standard input, answers each with one line: a number, seconds unless said otherwise, or `error …`.
 //!
-//! `machine read|f32 THREADS` (gigabytes, or billions of operations, a second) · `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N`
-//! · `llm batch SEQUENCES BEFORE N`, N steps of so many sequences
+//! `machine read|f32|i16 THREADS` (gigabytes, or billions of operations, a second) · `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N`
+//! · `llm batch SEQUENCES BEFORE N`, N steps of so many sequences · `llm shape FILE q4_0|q8_0|q4_k` writes a
+//! model of LLaMA-2-7B's shape · `llm resident` (gigabytes, the most that the process had in memory so far)
 
 mod machine;
+mod shape;
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -45,7 +47,8 @@ impl Bench {
                 let (seconds, amount) = pool(threads)?.install(|| match *what {
                     "read" => Ok(machine::read()),
                     "f32" => Ok(machine::multiply_add()),
-                    _ => Err(Error::invalid_argument(format!("{what:?} is none of read, f32"))),
+                    "i16" => Ok(machine::multiply_pairs()),
+                    _ => Err(Error::invalid_argument(format!("{what:?} is none of read, f32, i16"))),
                 })?;
                 Ok(amount as f64 / 1e9 / seconds)
             }
@@ -56,6 +59,12 @@ impl Bench {
                 self.llm = Some((llama, pool));
                 Ok(began.elapsed().as_secs_f64())
             }
+            ["llm", "shape", file, kind] => {
+                let began = Instant::now();
+                shape::write(file.as_ref(), kind)?;
+                Ok(began.elapsed().as_secs_f64())
+            }
+            ["llm", "resident"] => resident(),
             ["llm", rest @ ..] => {
                 let (llama, pool) = self.llm.as_ref().ok_or_else(|| Error::invalid_argument("no model is loaded"))?;
                 pool.install(|| llm(llama, rest))
@@ -63,6 +72,13 @@ impl Bench {
             _ => Err(Error::invalid_argument(format!("{words:?} is no measurement"))),
         }
     }
+}
+
+/// Gigabytes, of this process at most so far.
+fn resident() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|e| Error::internal(e.to_string()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    Ok(number(line.trim().trim_end_matches(" kB"))? as f64 / 1e6)
 }
 
 fn llm(llama: &Llama, words: &[&str]) -> Result<f64> {

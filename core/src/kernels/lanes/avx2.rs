@@ -53,6 +53,23 @@ macro_rules! eight_lanes {
             _mm256_set1_ps(x)
         }
         #[inline(always)]
+        unsafe fn splat_half(from: *const u8) -> __m256 {
+            _mm256_cvtph_ps(_mm_set1_epi16(from.cast::<i16>().read_unaligned()))
+        }
+        #[inline(always)]
+        unsafe fn splat_halves(from: *const u8) -> (__m256, __m256) {
+            let both = _mm256_cvtph_ps(_mm_set1_epi32(from.cast::<i32>().read_unaligned()));
+            (_mm256_moveldup_ps(both), _mm256_movehdup_ps(both))
+        }
+        #[inline(always)]
+        unsafe fn bytes_to_float(bytes: [u8; 8]) -> __m256 {
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))))
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const u8) {
+            _mm_prefetch::<_MM_HINT_T0>(from.cast());
+        }
+        #[inline(always)]
         unsafe fn mul(x: __m256, y: __m256) -> __m256 {
             _mm256_mul_ps(x, y)
         }
@@ -63,6 +80,10 @@ macro_rules! eight_lanes {
         #[inline(always)]
         unsafe fn store_float(x: __m256, to: *mut f32) {
             _mm256_storeu_ps(to, x);
+        }
+        #[inline(always)]
+        unsafe fn first(x: __m256) -> f32 {
+            _mm256_cvtss_f32(x)
         }
         #[inline(always)]
         unsafe fn sum(x: __m256) -> f32 {
@@ -83,6 +104,7 @@ unsafe impl Lanes for Avx2 {
     type Int = __m256i;
     type Float = __m256;
     type Group = [__m256i; 2];
+    type Eight = Self;
 
     #[inline(always)]
     unsafe fn dot_pairs(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
@@ -99,6 +121,10 @@ unsafe impl Lanes for Avx2 {
         let mask = _mm_set1_epi8(15);
         let packed = _mm_loadu_si128(from.cast());
         widen(_mm_and_si128(packed, mask), _mm_and_si128(_mm_srli_epi16::<4>(packed), mask))
+    }
+    #[inline(always)]
+    unsafe fn signed_nibbles(from: *const u8) -> Self::Group {
+        Self::nibbles(from).map(|values| _mm256_sub_epi16(values, _mm256_set1_epi16(8)))
     }
     #[inline(always)]
     unsafe fn low_nibbles(from: *const u8) -> Self::Group {

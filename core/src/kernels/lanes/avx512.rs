@@ -21,6 +21,15 @@ unsafe fn dot_pairs_8(mut sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
     sum
 }
 
+/// 16 bytes: their low halves, then their high halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn half_bytes(from: *const u8) -> __m256i {
+    let packed = _mm256_broadcastsi128_si256(_mm_loadu_si128(from.cast()));
+    let shifted = _mm256_srlv_epi64(packed, _mm256_set_epi64x(4, 4, 0, 0));
+    _mm256_and_si256(shifted, _mm256_set1_epi8(15))
+}
+
 /// 16 lanes. Needs AVX-512 F, BW, VL, VNNI and F16C.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512;
@@ -31,6 +40,7 @@ unsafe impl Lanes for Avx512 {
     type Int = __m512i;
     type Float = __m512;
     type Group = __m512i;
+    type Eight = super::Avx2;
 
     #[inline(always)]
     unsafe fn zero() -> __m512i {
@@ -77,6 +87,10 @@ unsafe impl Lanes for Avx512 {
         _mm512_storeu_ps(to, x);
     }
     #[inline(always)]
+    unsafe fn first(x: __m512) -> f32 {
+        _mm512_cvtss_f32(x)
+    }
+    #[inline(always)]
     unsafe fn sum(x: __m512) -> f32 {
         let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(x)));
         let eight = _mm256_add_ps(_mm512_castps512_ps256(x), high);
@@ -88,11 +102,29 @@ unsafe impl Lanes for Avx512 {
         super::avx2::half(bits)
     }
     #[inline(always)]
+    unsafe fn splat_half(from: *const u8) -> __m512 {
+        _mm512_cvtph_ps(_mm256_set1_epi16(from.cast::<i16>().read_unaligned()))
+    }
+    #[inline(always)]
+    unsafe fn splat_halves(from: *const u8) -> (__m512, __m512) {
+        let both = _mm512_cvtph_ps(_mm256_set1_epi32(from.cast::<i32>().read_unaligned()));
+        (_mm512_moveldup_ps(both), _mm512_movehdup_ps(both))
+    }
+    #[inline(always)]
+    unsafe fn bytes_to_float(bytes: [u8; 8]) -> __m512 {
+        _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))))
+    }
+    #[inline(always)]
+    unsafe fn prefetch(from: *const u8) {
+        _mm_prefetch::<_MM_HINT_T0>(from.cast());
+    }
+    #[inline(always)]
     unsafe fn nibbles(from: *const u8) -> __m512i {
-        let mask = _mm_set1_epi8(15);
-        let packed = _mm_loadu_si128(from.cast());
-        let high = _mm_and_si128(_mm_srli_epi16::<4>(packed), mask);
-        _mm512_cvtepu8_epi16(_mm256_set_m128i(high, _mm_and_si128(packed, mask)))
+        _mm512_cvtepu8_epi16(half_bytes(from))
+    }
+    #[inline(always)]
+    unsafe fn signed_nibbles(from: *const u8) -> __m512i {
+        _mm512_cvtepi8_epi16(_mm256_sub_epi8(half_bytes(from), _mm256_set1_epi8(8)))
     }
     #[inline(always)]
     unsafe fn low_nibbles(from: *const u8) -> __m512i {
@@ -117,7 +149,7 @@ unsafe impl Lanes for Avx512 {
     }
     #[inline(always)]
     unsafe fn dot_groups(x: __m512i, y: __m512i) -> __m512 {
-        _mm512_cvtepi32_ps(dot_pairs_16(_mm512_setzero_si512(), x, y))
+        _mm512_cvtepi32_ps(_mm512_madd_epi16(x, y))
     }
 }
 
@@ -131,6 +163,7 @@ unsafe impl Lanes for Avx512Half {
     type Int = __m256i;
     type Float = __m256;
     type Group = __m512i;
+    type Eight = super::Avx2;
 
     #[inline(always)]
     unsafe fn dot_pairs(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
@@ -145,6 +178,10 @@ unsafe impl Lanes for Avx512Half {
     #[inline(always)]
     unsafe fn nibbles(from: *const u8) -> __m512i {
         Avx512::nibbles(from)
+    }
+    #[inline(always)]
+    unsafe fn signed_nibbles(from: *const u8) -> __m512i {
+        Avx512::signed_nibbles(from)
     }
     #[inline(always)]
     unsafe fn low_nibbles(from: *const u8) -> __m512i {
@@ -168,7 +205,7 @@ unsafe impl Lanes for Avx512Half {
     }
     #[inline(always)]
     unsafe fn dot_groups(x: __m512i, y: __m512i) -> __m256 {
-        let dots = dot_pairs_16(_mm512_setzero_si512(), x, y);
+        let dots = _mm512_madd_epi16(x, y);
         _mm256_cvtepi32_ps(_mm256_add_epi32(_mm512_castsi512_si256(dots), _mm512_extracti64x4_epi64::<1>(dots)))
     }
 }

@@ -29,6 +29,8 @@ pub unsafe trait Lanes: Copy {
     type Float: Copy;
     /// [`GROUP`] 16-bit integers.
     type Group: Copy;
+    /// Vectors of 8 lanes, whose instructions are there too.
+    type Eight: Lanes;
 
     /// All 0.
     unsafe fn zero() -> Self::Int;
@@ -52,13 +54,25 @@ pub unsafe trait Lanes: Copy {
     unsafe fn mul_add(x: Self::Float, y: Self::Float, z: Self::Float) -> Self::Float;
     /// Writes `N` floats.
     unsafe fn store_float(x: Self::Float, to: *mut f32);
+    /// The first lane.
+    unsafe fn first(x: Self::Float) -> f32;
     /// The sum of all lanes.
     unsafe fn sum(x: Self::Float) -> f32;
 
     /// A half as a float.
     unsafe fn half(bits: u16) -> f32;
+    /// The half at `from`, as a float in all lanes.
+    unsafe fn splat_half(from: *const u8) -> Self::Float;
+    /// The two halves at `from`, likewise.
+    unsafe fn splat_halves(from: *const u8) -> (Self::Float, Self::Float);
+    /// Eight bytes as floats in the first lanes, 0 in the others.
+    unsafe fn bytes_to_float(bytes: [u8; 8]) -> Self::Float;
+    /// Fetches the line of memory at `from`, which need not be readable.
+    unsafe fn prefetch(from: *const u8);
     /// 16 bytes: their low halves, then their high halves.
     unsafe fn nibbles(from: *const u8) -> Self::Group;
+    /// As `nibbles`, each less 8.
+    unsafe fn signed_nibbles(from: *const u8) -> Self::Group;
     /// The low halves of 32 bytes.
     unsafe fn low_nibbles(from: *const u8) -> Self::Group;
     /// The high halves of 32 bytes.

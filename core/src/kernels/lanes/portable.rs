@@ -20,6 +20,7 @@ unsafe impl Lanes for Portable {
     type Int = [i32; N];
     type Float = [f32; N];
     type Group = [i16; GROUP];
+    type Eight = Self;
 
     #[inline(always)]
     unsafe fn zero() -> [i32; N] {
@@ -72,6 +73,10 @@ unsafe impl Lanes for Portable {
         to.cast::<[f32; N]>().write_unaligned(x);
     }
     #[inline(always)]
+    unsafe fn first(x: [f32; N]) -> f32 {
+        x[0]
+    }
+    #[inline(always)]
     unsafe fn sum(x: [f32; N]) -> f32 {
         x.iter().sum()
     }
@@ -81,6 +86,20 @@ unsafe impl Lanes for Portable {
         blocks::half(bits.to_le_bytes())
     }
     #[inline(always)]
+    unsafe fn splat_half(from: *const u8) -> [f32; N] {
+        [blocks::half(from.cast::<[u8; 2]>().read_unaligned()); N]
+    }
+    #[inline(always)]
+    unsafe fn splat_halves(from: *const u8) -> ([f32; N], [f32; N]) {
+        (Self::splat_half(from), Self::splat_half(from.add(2)))
+    }
+    #[inline(always)]
+    unsafe fn bytes_to_float(bytes: [u8; 8]) -> [f32; N] {
+        bytes.map(f32::from)
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_from: *const u8) {}
+    #[inline(always)]
     unsafe fn nibbles(from: *const u8) -> [i16; GROUP] {
         let packed = from.cast::<[u8; GROUP / 2]>().read_unaligned();
         let mut group = [0; GROUP];
@@ -89,6 +108,10 @@ unsafe impl Lanes for Portable {
             (*low, *high) = (i16::from(packed & 15), i16::from(packed >> 4));
         }
         group
+    }
+    #[inline(always)]
+    unsafe fn signed_nibbles(from: *const u8) -> [i16; GROUP] {
+        Self::nibbles(from).map(|value| value - 8)
     }
     #[inline(always)]
     unsafe fn low_nibbles(from: *const u8) -> [i16; GROUP] {
