@@ -24,6 +24,11 @@ impl KvCache {
         Self { width: config.kv_width(), len: 0, layers: vec![LayerCache::default(); config.layers] }
     }
 
+    /// An empty cache for the same model.
+    pub(super) fn empty(&self) -> Self {
+        Self { width: self.width, len: 0, layers: vec![LayerCache::default(); self.layers.len()] }
+    }
+
     /// Tokens (and soft-token rows) held.
     pub fn len(&self) -> usize {
         self.len

@@ -11,6 +11,7 @@ mod generate;
 mod lora;
 mod model;
 mod sampler;
+mod scheduler;
 mod score;
 mod tokenizer;
 
@@ -22,4 +23,5 @@ pub(crate) use lora::interleave_heads;
 pub use lora::LoraWeights;
 pub use model::{LayerPart, Llama};
 pub use sampler::{Sampler, SamplingOptions};
+pub use scheduler::{Scheduler, MAX_SEQUENCES};
 pub use tokenizer::{StreamDecoder, Tokenizer, Vocabulary};

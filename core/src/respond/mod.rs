@@ -6,6 +6,7 @@ mod published;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use safetensors::SafeTensors;
@@ -18,7 +19,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::features::{ClipFeatures, Features};
 use crate::gguf::Gguf;
-use crate::llama::{generate, KvCache, Llama, LlamaConfig, LoraWeights, Sampler, StopReason, Tokenizer};
+use crate::llama::{KvCache, Llama, LlamaConfig, LoraWeights, Sampler, Scheduler, StopReason, Tokenizer};
 use crate::pack::{LlmSpec, Loading, ModelSpec};
 use crate::prompt::Segment;
 use crate::request::Question;
@@ -48,6 +49,8 @@ pub struct Response {
     pub usage: Usage,
     /// Milliseconds until the prompt was read.
     pub prefill_ms: f64,
+    /// Milliseconds until the label and its probability were known.
+    pub label_ms: f64,
     /// Milliseconds for scores and text.
     pub generate_ms: f64,
 }
@@ -165,9 +168,11 @@ impl Responder {
 
 /// A language model with its tokenizer.
 struct LanguageModel {
-    llama: Llama,
+    llama: Arc<Llama>,
     tokenizer: Tokenizer,
-    stop_ids: Vec<u32>,
+    stop_ids: Arc<[u32]>,
+    /// Writes the texts of all calls.
+    scheduler: Scheduler,
 }
 
 /// Text that was generated.
@@ -199,7 +204,9 @@ impl LanguageModel {
                 Error::pack(format!("the prompt ends answers with {end:?}, which is not a token of {}", spec.weights))
             })?);
         }
-        Ok(Self { llama, tokenizer, stop_ids })
+        let llama = Arc::new(llama);
+        let scheduler = Scheduler::new(Arc::clone(&llama), rayon::current_num_threads());
+        Ok(Self { llama, tokenizer, stop_ids: stop_ids.into(), scheduler })
     }
 
     /// The prompt's rows `[n, hidden]`: embedded text, and the soft tokens that `soft` gives for their names.
@@ -226,14 +233,14 @@ impl LanguageModel {
         &self,
         cache: &mut KvCache,
         logits: &[f32],
-        mut sampler: Sampler,
+        sampler: Sampler,
         cancel: &CancelToken,
         on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Written> {
         let before = cache.len();
         let mut stream = self.tokenizer.stream();
         let mut text = String::new();
-        let generation = generate(&self.llama, cache, logits, &mut sampler, &self.stop_ids, cancel, &mut |id| {
+        let generation = self.scheduler.generate(cache, logits, sampler, &self.stop_ids, cancel, &mut |id| {
             let piece = stream.push(id);
             if !piece.is_empty() {
                 on_text(&piece);
