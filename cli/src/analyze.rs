@@ -1,8 +1,11 @@
 //! `emotion-llama analyze`.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use emotion_llama_core::analysis::Analysis;
@@ -33,25 +36,92 @@ pub fn run(options: &AnalyzeOptions) -> io::Result<ExitCode> {
     progress.hide();
 
     let mut failed = false;
-    for input in &options.inputs {
-        let outcome = match &model {
-            Ok(model) => analyze(model, options, &question, input, &progress)?,
-            Err(error) => Err(Error::new(error.kind, error.message.clone())),
-        };
-        progress.hide();
-        match outcome {
-            Ok(analysis) if options.json => print_json(&analysis)?,
-            Ok(analysis) => card::print(&analysis)?,
-            Err(error) => {
-                failed = true;
-                anstream::eprintln!("emotion-llama: {} ({})", one_line(input, &error), error.name());
-                if options.json {
-                    print_json(&failure(input, &error))?;
-                }
+    match &model {
+        Ok(model) if options.jobs > 1 && options.inputs.len() > 1 => {
+            progress.show("analysing");
+            in_order(
+                options,
+                |input| answer(model, options, &question, input, &mut |_| {}),
+                |input, outcome| {
+                    progress.hide();
+                    if let (Ok(analysis), false) = (&outcome, options.json) {
+                        card::title(input)?;
+                        let mut answer = Answer::default();
+                        answer.push(&analysis.response)?;
+                        answer.finish()?;
+                    }
+                    failed |= outcome.is_err();
+                    print(options, input, outcome)
+                },
+            )?;
+        }
+        _ => {
+            for input in &options.inputs {
+                let outcome = match &model {
+                    Ok(model) => analyze(model, options, &question, input, &progress)?,
+                    Err(error) => Err(Error::new(error.kind, error.message.clone())),
+                };
+                progress.hide();
+                failed |= outcome.is_err();
+                print(options, input, outcome)?;
             }
         }
     }
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Runs `work` for every input, several at a time, and hands what it gives to `print` in the inputs' order.
+fn in_order<T: Send>(
+    options: &AnalyzeOptions,
+    work: impl Fn(&Path) -> T + Sync,
+    mut print: impl FnMut(&Path, T) -> io::Result<()>,
+) -> io::Result<()> {
+    let inputs = &options.inputs;
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..usize::from(options.jobs).min(inputs.len()) {
+            let (next, work, sender) = (&next, &work, sender.clone());
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(input) = inputs.get(index) else { return };
+                    // Nobody listens once printing has failed.
+                    if sender.send((index, work(input))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early: BTreeMap<usize, T> = BTreeMap::new();
+        let mut expected = inputs.iter().enumerate();
+        let mut wanted = expected.next();
+        for (index, outcome) in receiver {
+            early.insert(index, outcome);
+            while let Some((index, input)) = wanted {
+                let Some(outcome) = early.remove(&index) else { break };
+                print(input, outcome)?;
+                wanted = expected.next();
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Prints what is known of an input, after its text.
+fn print(options: &AnalyzeOptions, input: &Path, outcome: Result<Analysis, Error>) -> io::Result<()> {
+    match outcome {
+        Ok(analysis) if options.json => print_json(&analysis),
+        Ok(analysis) => card::print(&analysis),
+        Err(error) => {
+            anstream::eprintln!("emotion-llama: {} ({})", one_line(input, &error), error.name());
+            if options.json {
+                print_json(&failure(input, &error))?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Opens what answers: a server where one is named, otherwise a pack.
@@ -72,24 +142,18 @@ fn open(options: &AnalyzeOptions, progress: &Progress) -> Result<Backend, Error>
     }
 }
 
-fn analyze(
+/// Answers the question about one input.
+fn answer(
     model: &Backend,
     options: &AnalyzeOptions,
     question: &Question,
     input: &Path,
-    progress: &Progress,
-) -> io::Result<Result<Analysis, Error>> {
-    let source = match source(input) {
-        Ok(source) => source,
-        Err(error) => return Ok(Err(error)),
-    };
+    on_event: &mut (dyn FnMut(Event<'_>) + Send),
+) -> Result<Analysis, Error> {
+    let source = source(input)?;
     let features = match model {
-        Backend::Embedded(engine) => features(engine, &options.features),
-        Backend::Hosted(_) => Ok(ClipFeatures::default()),
-    };
-    let features = match features {
-        Ok(features) => features,
-        Err(error) => return Ok(Err(error)),
+        Backend::Embedded(engine) => features(engine, &options.features)?,
+        Backend::Hosted(_) => ClipFeatures::default(),
     };
     let request = Request {
         question: question.clone(),
@@ -98,10 +162,21 @@ fn analyze(
         frame: options.frame,
         ..Request::new(source)
     };
+    model.analyze(&request, &CancelToken::new(), on_event)
+}
+
+/// As [`answer`]; prints the text as it comes.
+fn analyze(
+    model: &Backend,
+    options: &AnalyzeOptions,
+    question: &Question,
+    input: &Path,
+    progress: &Progress,
+) -> io::Result<Result<Analysis, Error>> {
     let stream = !options.json;
     let mut written: io::Result<()> = Ok(());
-    let mut answer: Option<Answer> = None;
-    let analysis = model.analyze(&request, &CancelToken::new(), &mut |event| match event {
+    let mut streamed: Option<Answer> = None;
+    let analysis = answer(model, options, question, input, &mut |event| match event {
         Event::Stage(stage) => progress.show(match stage {
             "upload" => "sending the clip",
             "decode" => "decoding",
@@ -110,19 +185,19 @@ fn analyze(
         }),
         Event::Text(piece) if stream => {
             progress.hide();
-            if answer.is_none() {
+            if streamed.is_none() {
                 written = card::title(input);
             }
-            let answer = answer.get_or_insert_default();
+            let streamed = streamed.get_or_insert_default();
             if written.is_ok() {
-                written = answer.push(piece);
+                written = streamed.push(piece);
             }
         }
         Event::Text(_) => {}
     });
     written?;
-    if let Some(answer) = answer {
-        answer.finish()?;
+    if let Some(streamed) = streamed {
+        streamed.finish()?;
     }
     Ok(analysis)
 }

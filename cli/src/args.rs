@@ -115,6 +115,10 @@ pub struct AnalyzeOptions {
     /// A feature that was extracted beforehand, as a `.npy` file: `mae=`, `videomae=` or `hubert=` (converted packs only)
     #[arg(long, value_name = "ENCODER=FILE")]
     pub features: Vec<String>,
+    /// How many inputs are analysed at the same time. Their texts are written together, and printed in the inputs' order once they are
+    /// whole; with 1 they are printed as they are written
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
     /// Print one JSON object a line for each input, and nothing else
     #[arg(long)]
     pub json: bool,
