@@ -109,6 +109,8 @@ class Setting(unittest.TestCase):
         context = self.browser.new_context(locale=LOCALES[language], viewport={"width": width, "height": height}, **options)
         self.contexts.append(context)
         context.set_default_timeout(20_000)
+        # The first page of a browser on a machine with other work takes long.
+        context.set_default_navigation_timeout(120_000)
         if script:
             context.add_init_script(script)
         page = context.new_page()
