@@ -404,7 +404,8 @@ struct emotion_llama_status *emotion_llama_engine_info(const struct emotion_llam
 
 /*
  Analyses one clip, waits for the result and writes it to `*out`: a JSON object with `response`, `emotion`, `confidence`,
- `probabilities`, `explanation`, `transcript`, `faces`, `frame`, `cues`, `usage`, `timings_ms`, `model` and `notes`.
+ `probabilities`, `explanation`, `transcript`, `faces`, `frame`, `cues`, `usage`, `timings_ms`,
+ `time_to_label_ms`, `model` and `notes`.
 
  `request` is a JSON object: `path`, `task` (`emotion` or `reason`), `prompt`, `transcript` (`auto`, `none` or the words), `labels`, `frame`
  (`peak`, `first`, `middle` or seconds), `prompt_path`, `features`, `max_new_tokens`, `temperature`, `top_p`, `top_k`,

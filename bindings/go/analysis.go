@@ -34,6 +34,8 @@ type Analysis struct {
 	Usage Usage `json:"usage"`
 	// TimingsMS says where the time went.
 	TimingsMS Timings `json:"timings_ms"`
+	// TimeToLabelMS is how many milliseconds it took until the label and its probability were known; the text follows.
+	TimeToLabelMS float64 `json:"time_to_label_ms"`
 	// Model is the one that answered.
 	Model Model `json:"model"`
 	// Notes are what the caller should know of this input, for example that it has no sound.

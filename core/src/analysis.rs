@@ -39,6 +39,9 @@ pub struct Analysis {
     pub usage: Usage,
     /// Where the time went.
     pub timings_ms: Timings,
+    /// Milliseconds from the beginning of the call until `emotion` and `probabilities` were known; the text follows. 0 from a server that
+    /// does not tell.
+    pub time_to_label_ms: f64,
     /// Which model answered.
     pub model: ModelInfo,
     /// What the caller should know of this input, for example that it has no sound.
@@ -176,6 +179,7 @@ mod tests {
             cues: vec![Cue::new("pitch", 1.2, ["low", "high"]).with_value(210.0, "hertz")],
             usage: Usage { prompt_tokens: 5, completion_tokens: 6, cached_tokens: 1 },
             timings_ms: Timings { decode: 1.5, total: 9.0, ..Timings::default() },
+            time_to_label_ms: 7.5,
             model: ModelInfo { name: "mini".into(), version: "1".into(), digest: "ab".into() },
             notes: vec![AnalysisNote::new("no_voice", "there is none")],
         }

@@ -119,7 +119,9 @@ impl Engine {
     ) -> Result<Analysis> {
         let began = Instant::now();
         let (observation, decode_ms) = self.observe(request, cancel, on_event)?;
+        let observed_ms = milliseconds(began);
         let mut analysis = self.answer(&observation, &request.question, cancel, on_event)?;
+        analysis.time_to_label_ms += observed_ms;
         analysis.timings_ms.decode = decode_ms;
         analysis.timings_ms.total = milliseconds(began);
         Ok(analysis)
@@ -169,7 +171,9 @@ impl Engine {
     ) -> Result<Analysis> {
         let began = Instant::now();
         let observation = self.observe_clip(clip, request, cancel, on_event)?;
+        let observed_ms = milliseconds(began);
         let mut analysis = self.answer(&observation, &request.question, cancel, on_event)?;
+        analysis.time_to_label_ms += observed_ms;
         analysis.timings_ms.total = milliseconds(began);
         Ok(analysis)
     }
@@ -270,6 +274,7 @@ impl Engine {
                 generate: response.generate_ms,
                 total: milliseconds(began),
             },
+            time_to_label_ms: response.label_ms,
             model: ModelInfo {
                 name: manifest.name.clone(),
                 version: manifest.version.clone(),

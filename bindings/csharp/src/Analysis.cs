@@ -25,6 +25,7 @@ namespace EmotionLlama
             Cues = json.List("cues", cue => new Cue(cue));
             Usage = new TokenUsage(json.Object("usage") ?? new JsonObject());
             Timings = new StageTimings(json.Object("timings_ms") ?? new JsonObject());
+            TimeToLabelMs = json.Number("time_to_label_ms") ?? 0;
             Model = new ModelInfo(json.Object("model") ?? new JsonObject());
             Notes = json.List("notes", note => new AnalysisNote(note));
         }
@@ -74,6 +75,9 @@ namespace EmotionLlama
 
         /// <summary>Where the time went.</summary>
         public StageTimings Timings { get; private set; }
+
+        /// <summary>Milliseconds until the label and its probability were known; the text follows. 0 where a server does not tell.</summary>
+        public double TimeToLabelMs { get; private set; }
 
         /// <summary>Which model answered.</summary>
         public ModelInfo Model { get; private set; }

@@ -88,6 +88,7 @@ function analysisOf(json) {
     faces: [],
     frame: null,
     cues: [],
+    timeToLabelMs: 0,
     notes: [],
     ...rest,
     usage: { promptTokens: 0, completionTokens: 0, cachedTokens: 0, ...rest.usage },

@@ -114,6 +114,8 @@ export interface Analysis {
   cues: Cue[];
   usage: Usage;
   timingsMs: Timings;
+  /** Milliseconds until the label and its probability were known; the text follows. 0 where a server does not tell. */
+  timeToLabelMs: number;
   model: ModelInfo;
   notes: Note[];
 }

@@ -84,12 +84,13 @@ impl CueResponder {
         usage.prompt_tokens = cache.len() - lead_ids.len();
         let prefill_ms = milliseconds(began);
 
-        let began = Instant::now();
+        let prefilled = Instant::now();
         let labels = question.labels.as_deref().unwrap_or(&self.labels);
         let label_ids = self.language.label_ids(&spec.label_prefix, labels)?;
         let scores = llama.score(cache, &logits, &label_ids, cancel)?;
         let probabilities = answer::probabilities(labels, &scores);
         let emotion = answer::decided(&probabilities)?;
+        let label_ms = milliseconds(began);
         let chosen = labels.iter().position(|label| *label == emotion).unwrap_or(0);
 
         let stated = if task.lead_in.is_empty() {
@@ -122,7 +123,8 @@ impl CueResponder {
             cut,
             usage,
             prefill_ms,
-            generate_ms: milliseconds(began),
+            label_ms,
+            generate_ms: milliseconds(prefilled),
         })
     }
 }

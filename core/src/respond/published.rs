@@ -98,8 +98,9 @@ impl PublishedResponder {
         };
         let probabilities = answer::probabilities(labels, &scores);
         let emotion = answer::decided(&probabilities)?;
+        let label_ms = milliseconds(began);
 
-        let began = Instant::now();
+        let scored = Instant::now();
         let cache = memory.cache();
         let prompt_tokens = cache.len();
         let mut sampler = Sampler::new(question.sampling.clone())?;
@@ -118,7 +119,8 @@ impl PublishedResponder {
             cut: written.cut,
             usage: Usage { prompt_tokens, completion_tokens: written.tokens, cached_tokens },
             prefill_ms,
-            generate_ms: milliseconds(began),
+            label_ms,
+            generate_ms: milliseconds(scored),
         })
     }
 

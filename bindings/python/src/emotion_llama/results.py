@@ -160,6 +160,8 @@ class Analysis:
     """What was measured."""
     usage: Usage
     timings_ms: Timings
+    time_to_label_ms: float
+    """Milliseconds until the label and its probability were known; the text follows. 0 where a server does not tell."""
     model: ModelInfo
     notes: tuple[Note, ...]
     raw: Mapping[str, Any] = _raw()
@@ -182,6 +184,7 @@ class Analysis:
             cues=tuple(map(Cue._of, get("cues") or ())),
             usage=Usage._of(get("usage") or {}),
             timings_ms=Timings._of(get("timings_ms") or {}),
+            time_to_label_ms=get("time_to_label_ms") or 0.0,
             model=ModelInfo._of(get("model") or {}),
             notes=tuple(map(Note._of, get("notes") or ())),
             raw=json,

@@ -247,6 +247,8 @@ pub struct Analysis {
     usage: Usage,
     /// Milliseconds of each stage.
     timings_ms: Timings,
+    /// Milliseconds from the beginning of the analysis until the label and the probabilities were known; the text follows.
+    time_to_label_ms: f64,
     /// Which model answered.
     model: ModelInfo,
     /// What the caller should know of this clip.

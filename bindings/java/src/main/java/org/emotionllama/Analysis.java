@@ -21,6 +21,7 @@ import java.util.Map;
  * @param cues what was measured
  * @param usage tokens read and written by the language model
  * @param timingsMs where the time went
+ * @param timeToLabelMs milliseconds until the label and its probability were known; the text follows
  * @param model which model answered
  * @param notes what the caller should know of this input, for example that it has no sound
  * @param json all of it as the library gave it, with what a later release adds
@@ -38,6 +39,7 @@ public record Analysis(
         List<Cue> cues,
         Usage usage,
         Timings timingsMs,
+        double timeToLabelMs,
         ModelInfo model,
         List<Note> notes,
         String json) {
@@ -66,7 +68,8 @@ public record Analysis(
     static Analysis from(JsonObject object, String json) {
         Analysis read = Json.as(object, Analysis.class);
         return new Analysis(read.response, read.emotion, read.confidence, read.probabilities, read.explanation, read.transcript,
-                read.language, read.faces, read.frame, read.cues, read.usage, read.timingsMs, read.model, read.notes, json);
+                read.language, read.faces, read.frame, read.cues, read.usage, read.timingsMs, read.timeToLabelMs,
+                read.model, read.notes, json);
     }
 
     /**
