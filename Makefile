@@ -1,7 +1,7 @@
 # make demo    what a person in a real video feels and why
 # make test    everything that CI checks
 # make pack    the built-in model, in build/packs
-# make bench   how long it takes on this machine
+# make bench BENCH=llm|encoders|media|pipeline|all BENCH_JSON=FILE   how long it takes on this machine, ours and others alternately
 # make install PREFIX=…   libemotionllama with header, pkg-config and CMake files
 # make dist    the same as a tarball that works anywhere, in build/dist
 # make fuzz RUNS=1000000   mutated inputs to every reader, see docs/fuzzing.md
@@ -58,7 +58,7 @@ lint: setup
 	cargo clippy --release --manifest-path bindings/node/native/Cargo.toml --all-targets -- -D warnings
 
 bench: build pack clips
-	cargo bench --workspace --benches
+	@BENCH="$(BENCH)" BENCH_JSON="$(BENCH_JSON)" BENCH_MARKDOWN="$(BENCH_MARKDOWN)" bash tools/bench.sh
 
 install: build
 	@bash tools/install_library.sh target/release $(PREFIX)

@@ -3,8 +3,10 @@
 //! `machine read|f32|i16 THREADS` (gigabytes, or billions of operations, a second) · `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N`
 //! · `llm batch SEQUENCES BEFORE N`, N steps of so many sequences · `llm shape FILE q4_0|q8_0|q4_k` writes a
 //! model of LLaMA-2-7B's shape · `llm resident` (gigabytes, the most that the process had in memory so far)
+//! · `pipeline …`, see there
 
 mod machine;
+mod pipeline;
 mod shape;
 
 use std::io::{BufRead, Write};
@@ -15,7 +17,7 @@ use emotion_llama_core::llama::{KvCache, Llama};
 use emotion_llama_core::{CancelToken, Error, Result};
 
 fn main() {
-    let mut bench = Bench { llm: None };
+    let mut bench = Bench { llm: None, pipeline: Default::default() };
     for line in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match bench.run(&words) {
@@ -29,6 +31,7 @@ fn main() {
 
 struct Bench {
     llm: Option<(Llama, rayon::ThreadPool)>,
+    pipeline: pipeline::Pipeline,
 }
 
 fn number(word: &str) -> Result<usize> {
@@ -52,6 +55,7 @@ impl Bench {
                 })?;
                 Ok(amount as f64 / 1e9 / seconds)
             }
+            ["pipeline", rest @ ..] => self.pipeline.run(rest),
             ["llm", "load", file, threads] => {
                 let pool = pool(threads)?;
                 let began = Instant::now();

@@ -50,14 +50,17 @@ class Machine:
 class Row:
     """One figure: ours, the peer's, how far it is from what the machine can do."""
 
-    def __init__(self, name, unit, ours, peer, peer_name, limit=None):
-        self.name, self.unit, self.peer_name = name, unit, peer_name
+    def __init__(self, name, unit, ours, peer, peer_name, limit=None, less=False):
+        """`limit` is in `unit`; with `less`, less is better."""
+        self.name, self.unit, self.peer_name, self.less = name, unit, peer_name, less
         self.ours, self.peer = Samples(ours), Samples(peer)
         self.limit = limit
 
     @property
     def ratio(self):
-        return self.ours.median / self.peer.median
+        """Above 1: ours is better."""
+        ours, peer = self.ours.median, self.peer.median
+        return peer / ours if self.less else ours / peer
 
     def json(self):
         return {
