@@ -40,6 +40,7 @@ APT := $(shell command -v apt-get)
 test: lint pack clips $(if $(APT),sdks)
 	@bash tools/setup.sh test
 	cargo test --release --workspace
+	bash tools/test_aarch64.sh
 	bash tools/fuzz.sh
 	$(PYTHON) -m unittest discover -s tools/tests -t tools
 	$(PYTHON) training/test_recipe.py
@@ -53,6 +54,7 @@ fuzz: setup
 lint: setup
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path tools/aarch64/Cargo.toml --check
 	cargo fmt --manifest-path bindings/node/native/Cargo.toml --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo clippy --release --manifest-path bindings/node/native/Cargo.toml --all-targets -- -D warnings

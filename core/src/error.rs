@@ -186,9 +186,3 @@ impl Error {
         self
     }
 }
-
-impl From<candle_core::Error> for Error {
-    fn from(error: candle_core::Error) -> Self {
-        Error::internal(format!("tensor operation failed: {error}"))
-    }
-}

@@ -57,6 +57,8 @@ pub fn attend(isa: Isa, shape: AttentionShape, q: &[f32], context: Context<'_>, 
         Isa::Avx512 => (16, attend_avx512),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => (8, attend_avx2),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => (4, attend_block::<super::lanes::Neon, true>),
         Isa::Portable => (8, attend_block::<super::lanes::Portable, false>),
     };
     let tokens = V * lanes;

@@ -13,6 +13,8 @@ macro_rules! dispatch {
         }
         match $isa {
             Isa::Portable => $body::<false>($($arg),*),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => $body::<true>($($arg),*),
             // SAFETY: these are made by `Isa::detect` only, which found the features that `wide` is compiled for.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 | Isa::Avx512 => unsafe { wide($($arg),*) },

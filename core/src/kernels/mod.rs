@@ -58,6 +58,9 @@ pub enum Isa {
     /// x86-64 with AVX-512 F, BW, VL and VNNI, and what `Avx2` has.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// aarch64, all of which has NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Isa {
@@ -69,7 +72,11 @@ impl Isa {
             let wide = wide && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni");
             return if wide { Isa::Avx512 } else { Isa::Avx2 };
         }
-        Isa::Portable
+        #[cfg(target_arch = "aarch64")]
+        let common = Isa::Neon;
+        #[cfg(not(target_arch = "aarch64"))]
+        let common = Isa::Portable;
+        common
     }
 }
 

@@ -60,12 +60,15 @@ impl<'a> Weights<'a> {
         let bytes = self.rows_from(first, out.len() / self.columns.max(1));
         match isa {
             Isa::Portable => blocks::unpack(self.kind, bytes, out),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => blocks::unpack(self.kind, bytes, out),
             // SAFETY: `Isa::Avx2` is made by `Isa::detect` only, which found the features this is compiled for.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 | Isa::Avx512 => unsafe { super::avx2::unpack(self.kind, bytes, out) },
         }
     }
 
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "only vectors of that processor need it"))]
     fn dot_row(&self, isa: Isa, row: usize, x: &[f32], sums: &[f32], scratch: &mut Vec<f32>) -> f32 {
         #[cfg(target_arch = "x86_64")]
         if isa != Isa::Portable {

@@ -58,3 +58,9 @@ fn checked(tensors: &HashMap<String, Tensor>, name: &str, shape: &[usize]) -> Re
     }
     Ok(tensor)
 }
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Error::internal(format!("tensor operation failed: {error}"))
+    }
+}

@@ -122,6 +122,7 @@ struct Tiling {
 }
 
 impl Tiling {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "only vectors of that processor need it"))]
     fn of(isa: Isa, n: usize) -> Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
@@ -135,6 +136,8 @@ impl Tiling {
             Isa::Avx2 if n <= 8 => Self { tokens: 8, run: tiles_avx2::<6, 1> },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Self { tokens: 16, run: tiles_avx2::<4, 2> },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Self { tokens: 8, run: tiles::<super::lanes::Neon, 4, 2> },
             Isa::Portable => Self { tokens: 8, run: tiles::<super::lanes::Portable, 2, 1> },
         }
     }
@@ -188,6 +191,9 @@ fn by_row(isa: Isa, rows: Weights<'_>, x: &Rounded, out: &mut [f32]) {
         // SAFETY: likewise.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { by_row_avx2(rows, x, out) },
+        // SAFETY: nothing is needed.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => unsafe { by_row_of::<super::lanes::Neon>(rows, x, out) },
         // SAFETY: nothing is needed.
         Isa::Portable => unsafe { by_row_of::<super::lanes::Portable>(rows, x, out) },
     }

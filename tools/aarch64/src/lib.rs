@@ -1,0 +1,9 @@
+//! The kernels of `emotion-llama-core` with what they need of it.
+#![allow(dead_code)]
+
+#[path = "../../../core/src/cancel.rs"]
+pub mod cancel;
+#[path = "../../../core/src/error.rs"]
+pub mod error;
+#[path = "../../../core/src/kernels/mod.rs"]
+pub mod kernels;
