@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::Lanes;
+use super::{Lanes, RowLanes};
 
 // The instruction by its name: from the intrinsic compilers make two that take twice as long.
 
@@ -207,5 +207,59 @@ unsafe impl Lanes for Avx512Half {
     unsafe fn dot_groups(x: __m512i, y: __m512i) -> __m256 {
         let dots = _mm512_madd_epi16(x, y);
         _mm256_cvtepi32_ps(_mm256_add_epi32(_mm512_castsi512_si256(dots), _mm512_extracti64x4_epi64::<1>(dots)))
+    }
+}
+
+/// Sixteen bytes of rows 0, 4, 8 and 12 from `from` on.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn every_fourth(from: *const u8, stride: usize) -> __m512i {
+    let row = |i: usize| from.wrapping_add(4 * i * stride).cast();
+    let (row_0, row_1, row_2, row_3) = (row(0), row(1), row(2), row(3));
+    let rows = _mm512_castsi128_si512(_mm_loadu_si128(row_0));
+    let rows = _mm512_inserti32x4::<1>(rows, _mm_loadu_si128(row_1));
+    let rows = _mm512_inserti32x4::<2>(rows, _mm_loadu_si128(row_2));
+    _mm512_inserti32x4::<3>(rows, _mm_loadu_si128(row_3))
+}
+
+// SAFETY: the instructions are those that the type names.
+unsafe impl RowLanes for Avx512 {
+    #[inline(always)]
+    unsafe fn columns(from: *const u8, stride: usize) -> [__m512i; 4] {
+        let (a, b) = (every_fourth(from, stride), every_fourth(from.add(stride), stride));
+        let (c, d) = (every_fourth(from.add(2 * stride), stride), every_fourth(from.add(3 * stride), stride));
+        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+        let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+        [
+            _mm512_unpacklo_epi64(ab, cd),
+            _mm512_unpackhi_epi64(ab, cd),
+            _mm512_unpacklo_epi64(ab_high, cd_high),
+            _mm512_unpackhi_epi64(ab_high, cd_high),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn first_column(from: *const u8, stride: usize) -> __m512i {
+        Self::columns(from, stride)[0]
+    }
+    #[inline(always)]
+    unsafe fn and(x: __m512i, mask: i32) -> __m512i {
+        _mm512_and_si512(x, _mm512_set1_epi32(mask))
+    }
+    #[inline(always)]
+    unsafe fn or(x: __m512i, y: __m512i) -> __m512i {
+        _mm512_or_si512(x, y)
+    }
+    #[inline(always)]
+    unsafe fn shift_right<const BY: u32>(x: __m512i) -> __m512i {
+        _mm512_srli_epi32::<BY>(x)
+    }
+    #[inline(always)]
+    unsafe fn halves(x: __m512i) -> (__m512, __m512) {
+        let high = _mm512_srli_epi32::<16>(x);
+        (_mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)), _mm512_cvtph_ps(_mm512_cvtepi32_epi16(high)))
+    }
+    #[inline(always)]
+    unsafe fn widen(x: __m512i) -> (__m512i, __m512i) {
+        (_mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(x)), _mm512_srai_epi16::<8>(x))
     }
 }

@@ -90,3 +90,24 @@ pub unsafe trait Lanes: Copy {
     /// The dot product of two groups, in `N` parts.
     unsafe fn dot_groups(x: Self::Group, y: Self::Group) -> Self::Float;
 }
+
+/// Vectors whose lanes are weight rows.
+///
+/// # Safety
+/// As for [`Lanes`].
+pub unsafe trait RowLanes: Lanes {
+    /// Of 16 bytes of each of `N` rows, `stride` bytes apart, the first four, the second four, and so on, as they lie.
+    unsafe fn columns(from: *const u8, stride: usize) -> [Self::Int; 4];
+    /// The first of these; all 16 bytes must be readable.
+    unsafe fn first_column(from: *const u8, stride: usize) -> Self::Int;
+    /// The bits that `mask` has in each lane.
+    unsafe fn and(x: Self::Int, mask: i32) -> Self::Int;
+    /// The bits of both.
+    unsafe fn or(x: Self::Int, y: Self::Int) -> Self::Int;
+    /// Each lane by `BY` bits, with zeros.
+    unsafe fn shift_right<const BY: u32>(x: Self::Int) -> Self::Int;
+    /// The low 16 bits of each lane, a half, and the high ones, as floats.
+    unsafe fn halves(x: Self::Int) -> (Self::Float, Self::Float);
+    /// The signed bytes 0 and 2 of each lane as a pair, and 1 and 3.
+    unsafe fn widen(x: Self::Int) -> (Self::Int, Self::Int);
+}

@@ -2,6 +2,7 @@
 //! own small integers. One token: each weight row is read once, as it lies in the file. Several: tokens lie side by side in vectors, and rows
 //! are widened a few at a time.
 
+mod few;
 mod format;
 mod rounded;
 mod row;
@@ -11,12 +12,13 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 
+use self::few::RowFormat;
 use self::format::with_format;
 use self::rounded::{PanelShape, Panels, Rounded};
 use self::tile::{Panel, WideRows};
 #[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512, Avx512Half};
-use super::lanes::{Lanes, GROUP};
+use super::lanes::{Avx2, Avx512};
+use super::lanes::{Lanes, RowLanes, GROUP};
 use super::output::Output;
 use super::{Isa, WeightType, Weights};
 use crate::cancel::CancelToken;
@@ -68,7 +70,7 @@ pub fn multiply<const W: usize>(
         ROUNDED.set(rounded);
     } else {
         let tiling = Tiling::of(isa, n);
-        let shape = PanelShape { tokens: tiling.tokens, groups: columns / GROUP };
+        let shape = PanelShape { tokens: tiling.tokens, groups: columns / GROUP, crossed: tiling.few };
         let mut panels = PANELS.take();
         panels.fill(x, n, shape);
         tasks(weights, TILE_TASK, cancel, &|w, rows, first| {
@@ -118,6 +120,8 @@ struct Tiles<'a> {
 #[derive(Clone, Copy)]
 struct Tiling {
     tokens: usize,
+    /// Whether rows, not tokens, lie in the lanes.
+    few: bool,
     run: unsafe fn(&Tiles<'_>),
 }
 
@@ -126,19 +130,23 @@ impl Tiling {
     fn of(isa: Isa, n: usize) -> Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if n <= 8 => Self { tokens: 8, run: tiles_avx512::<Avx512Half, 6, 1> },
+            Isa::Avx512 if n <= 4 => Self { tokens: 4, few: true, run: few_avx512::<4> },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if n <= 8 => Self { tokens: 8, few: true, run: few_avx512::<8> },
             // A panel of 32 that is at most half filled would be a waste.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if n <= 16 || (33..=48).contains(&n) => Self { tokens: 16, run: tiles_avx512::<Avx512, 8, 1> },
+            Isa::Avx512 if n <= 16 || (33..=48).contains(&n) => {
+                Self { tokens: 16, few: false, run: tiles_avx512::<Avx512, 8, 1> }
+            }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Self { tokens: 32, run: tiles_avx512::<Avx512, 6, 2> },
+            Isa::Avx512 => Self { tokens: 32, few: false, run: tiles_avx512::<Avx512, 6, 2> },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 if n <= 8 => Self { tokens: 8, run: tiles_avx2::<6, 1> },
+            Isa::Avx2 if n <= 8 => Self { tokens: 8, few: false, run: tiles_avx2::<6, 1> },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Self { tokens: 16, run: tiles_avx2::<4, 2> },
+            Isa::Avx2 => Self { tokens: 16, few: false, run: tiles_avx2::<4, 2> },
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon => Self { tokens: 8, run: tiles::<super::lanes::Neon, 4, 2> },
-            Isa::Portable => Self { tokens: 8, run: tiles::<super::lanes::Portable, 2, 1> },
+            Isa::Neon => Self { tokens: 8, few: false, run: tiles::<super::lanes::Neon, 4, 2> },
+            Isa::Portable => Self { tokens: 8, few: false, run: tiles::<super::lanes::Portable, 2, 1> },
         }
     }
 }
@@ -153,6 +161,46 @@ unsafe fn tiles_avx512<L: Lanes, const R: usize, const V: usize>(task: &Tiles<'_
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn tiles_avx2<const R: usize, const V: usize>(task: &Tiles<'_>) {
     tiles::<Avx2, R, V>(task);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+unsafe fn few_avx512<const T: usize>(task: &Tiles<'_>) {
+    match task.rows.kind {
+        WeightType::Q4_0 => few::<Avx512, few::Q4_0, T>(task),
+        WeightType::Q4_1 => few::<Avx512, few::Q4_1, T>(task),
+        WeightType::Q8_0 => few::<Avx512, few::Q8_0, T>(task),
+        WeightType::Q4K => few::<Avx512, few::Q4K, T>(task),
+        _ => (),
+    }
+}
+
+/// # Safety
+/// As for [`tiles`].
+#[inline(always)]
+unsafe fn few<L: RowLanes, F: RowFormat, const T: usize>(task: &Tiles<'_>) {
+    let &Tiles { rows, first, panels, shape, n, stride, out } = task;
+    let panel = Panel { pairs: &panels.pairs, scales: &panels.scales, sums: &panels.sums };
+    let row_bytes = rows.bytes.len() / rows.rows.max(1);
+    let mut padded = Vec::new();
+    for (index, bytes) in rows.bytes.chunks(L::N * row_bytes).enumerate() {
+        let count = bytes.len() / row_bytes;
+        let bytes = if count < L::N {
+            padded.extend_from_slice(bytes);
+            padded.resize(L::N * row_bytes, 0);
+            &padded
+        } else {
+            bytes
+        };
+        // SAFETY: there are `L::N` rows, and the panel was filled with as many groups of `T` tokens.
+        let totals = few::multiply::<L, F, T>(bytes, shape.groups, panel);
+        for (token, total) in totals.into_iter().enumerate().take(n) {
+            let out = out.part(token * stride + first + index * L::N, count);
+            let mut values = [0f32; 16];
+            L::store_float(total, values.as_mut_ptr());
+            out.copy_from_slice(&values[..count]);
+        }
+    }
 }
 
 /// # Safety

@@ -81,6 +81,8 @@ pub struct PanelShape {
     pub tokens: usize,
     /// Groups of a row.
     pub groups: usize,
+    /// Whether the pairs of four neighbouring columns are 0 and 2, 1 and 3, in place of 0 and 1, 2 and 3.
+    pub crossed: bool,
 }
 
 impl PanelShape {
@@ -116,6 +118,9 @@ impl Panels {
                 let mut values = [0i16; GROUP];
                 for (token, row) in x.chunks_exact(columns).enumerate() {
                     (scales[token], sums[token]) = round(&row[group * GROUP..][..GROUP], &mut values);
+                    if shape.crossed {
+                        values.chunks_exact_mut(4).for_each(|quad| quad.swap(1, 2));
+                    }
                     for (pair, column) in values.chunks_exact(2).zip(pairs.chunks_exact_mut(shape.tokens)) {
                         column[token] = i32::from(pair[0]) & 0xffff | i32::from(pair[1]) << 16;
                     }
