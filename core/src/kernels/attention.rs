@@ -3,8 +3,7 @@
 
 use std::cell::Cell;
 
-use rayon::prelude::*;
-
+use super::crew::for_each;
 use super::dense::AttentionShape;
 use super::lanes::Lanes;
 use super::output::Output;
@@ -65,7 +64,7 @@ pub fn attend(isa: Isa, shape: AttentionShape, q: &[f32], context: Context<'_>, 
     let out = Output::new(out);
     let blocks = n.div_ceil(tokens);
     // The last rows see the most: who begins with them ends together.
-    (0..blocks * shape.heads).into_par_iter().for_each(|i| {
+    for_each(blocks * shape.heads, |i| {
         let first = (blocks - 1 - i / shape.heads) * tokens;
         let block = Block { shape, q, context, head: i % shape.heads, first, rows: tokens.min(n - first), out: &out };
         if !cancel.is_cancelled() {

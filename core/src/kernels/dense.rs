@@ -90,6 +90,9 @@ pub struct AttentionShape {
     pub head_dim: usize,
 }
 
+/// Columns of the values that are summed at a time, in registers.
+const COLUMNS: usize = 32;
+
 /// Keys and values of one stretch of tokens, each `[tokens, kv_heads * head_dim]`.
 type KeysValues<'a> = (&'a [f32], &'a [f32]);
 
@@ -115,11 +118,30 @@ fn attend_body<const FMA: bool>(
         }
         let keys = weights.len();
         softmax_body::<FMA>(weights, keys.max(1));
-        out.fill(0.0);
-        let values = stretches.iter().flat_map(|(_, values)| values.chunks_exact(width));
-        for (&w, v) in weights.iter().zip(values) {
-            for (o, v) in out.iter_mut().zip(&v[column..column + head_dim]) {
-                *o = fused::<FMA>(w, *v, *o);
+        let mut done = 0;
+        while done + COLUMNS <= head_dim {
+            let mut sums = [0f32; COLUMNS];
+            let mut at = 0;
+            for (_, values) in stretches {
+                for values in values.chunks_exact(width) {
+                    let values = &values[column + done..column + done + COLUMNS];
+                    for i in 0..COLUMNS {
+                        sums[i] = fused::<FMA>(weights[at], values[i], sums[i]);
+                    }
+                    at += 1;
+                }
+            }
+            out[done..done + COLUMNS].copy_from_slice(&sums);
+            done += COLUMNS;
+        }
+        let mut at = 0;
+        out[done..].fill(0.0);
+        for (_, values) in stretches {
+            for values in values.chunks_exact(width) {
+                for (o, v) in out[done..].iter_mut().zip(&values[column + done..column + head_dim]) {
+                    *o = fused::<FMA>(weights[at], *v, *o);
+                }
+                at += 1;
             }
         }
     }

@@ -12,6 +12,8 @@ mod attention;
 mod avx2;
 mod blocks;
 #[allow(unsafe_code)]
+mod crew;
+#[allow(unsafe_code)]
 mod dense;
 // In the modules that may leave out the block every unsafe function is a run of instructions that its caller must have found: a block around each would say no more.
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
@@ -30,6 +32,7 @@ mod sgemm;
 
 pub use attention::{attend, Context};
 pub use blocks::{chunks, half, WeightType};
+pub use crew::{for_each, for_each_row, with_crew};
 pub use dense::{add, attend_row, dot, rms_norm, AttentionShape};
 pub use product::{matmul, Weights};
 pub use quantize::pack;

@@ -3,18 +3,18 @@
 use std::marker::PhantomData;
 
 /// A slice that tasks write disjoint parts of.
-pub struct Output<'a> {
-    start: *mut f32,
+pub struct Output<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    borrowed: PhantomData<&'a mut [f32]>,
+    borrowed: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it is a mutable slice that is borrowed for as long; who writes where is the tasks' to keep apart, as `part` asks.
-unsafe impl Sync for Output<'_> {}
+unsafe impl<T: Send> Sync for Output<'_, T> {}
 
-impl<'a> Output<'a> {
+impl<'a, T> Output<'a, T> {
     /// The whole of `out`.
-    pub fn new(out: &'a mut [f32]) -> Self {
+    pub fn new(out: &'a mut [T]) -> Self {
         Self { start: out.as_mut_ptr(), len: out.len(), borrowed: PhantomData }
     }
 
@@ -24,7 +24,7 @@ impl<'a> Output<'a> {
     /// Parts that are there at the same time do not overlap.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    pub unsafe fn part(&self, first: usize, count: usize) -> &mut [f32] {
+    pub unsafe fn part(&self, first: usize, count: usize) -> &mut [T] {
         assert!(first.checked_add(count).is_some_and(|end| end <= self.len), "output sizes");
         std::slice::from_raw_parts_mut(self.start.add(first), count)
     }

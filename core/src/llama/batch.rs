@@ -4,6 +4,7 @@ use super::cache::KvCache;
 use super::model::{Before, Llama, Pass};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+use crate::kernels;
 
 impl Llama {
     /// One decoding step of each sequence: token `ids[i]` after what `caches[i]` holds. Gives the logits of the next tokens, `[ids.len(), vocab]`. The
@@ -25,10 +26,15 @@ impl Llama {
             self.check_room(cache, 1)?;
             cache.drop_pending();
         }
-        let mut x = self.embed(ids)?;
+        let x = self.embed(ids)?;
         if x.is_empty() {
             return Ok(x);
         }
+        kernels::with_crew(|| self.step(x, caches, cancel))
+    }
+
+    /// One step of the rows `x`, one to a cache.
+    fn step(&self, mut x: Vec<f32>, caches: &mut [&mut KvCache], cancel: &CancelToken) -> Result<Vec<f32>> {
         let mut pass = Pass::new(self.config(), caches.iter().map(|cache| (cache.len(), 1)));
         let width = self.config().kv_width();
         for index in 0..self.config().layers {

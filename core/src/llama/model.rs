@@ -5,8 +5,6 @@
 
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::cache::KvCache;
 use super::config::LlamaConfig;
 use super::lora::{Adapter, LoraWeights};
@@ -209,6 +207,12 @@ impl Llama {
             )));
         }
         self.check_room(cache, rows.len() / hidden)?;
+        kernels::with_crew(|| self.run(rows, cache, cancel, observe))
+    }
+
+    /// All passes over `rows`.
+    fn run(&self, rows: &[f32], cache: &mut KvCache, cancel: &CancelToken, observe: Observer<'_>) -> Result<Vec<f32>> {
+        let hidden = self.config.hidden;
         let before = cache.len();
         let mut last = Vec::new();
         for pass in rows.chunks(PASS_ROWS * hidden) {
@@ -268,9 +272,11 @@ impl Llama {
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
         let mut pass = Pass::new(&self.config, lengths.iter().map(|&length| (cache.len(), length)));
-        for index in 0..self.layers.len() {
-            self.layer_forward(index, &mut x, Before::Shared(cache), &mut pass, cancel, &mut |_, _, _| ())?;
-        }
+        kernels::with_crew(|| {
+            (0..self.layers.len()).try_for_each(|index| {
+                self.layer_forward(index, &mut x, Before::Shared(cache), &mut pass, cancel, &mut |_, _, _| ())
+            })
+        })?;
         Ok(x)
     }
 
@@ -342,7 +348,7 @@ impl Llama {
         let projections = [&layer.gate, &layer.up].map(Matrix::weights);
         kernels::matmul(isa, self.precision, normed, n, projections, [gate, up], cancel);
         let wide = config.intermediate.max(1);
-        gate.par_chunks_mut(wide).zip(up.par_chunks(wide)).for_each(|(gate, up)| kernels::silu_mul(isa, gate, up));
+        kernels::for_each_row(gate, wide, |row, gate| kernels::silu_mul(isa, gate, &up[row * wide..][..wide]));
         kernels::matmul(isa, self.precision, gate, n, [layer.down.weights()], [normed], cancel);
         kernels::add(x, normed);
         cancel.check()
@@ -373,10 +379,11 @@ impl Llama {
             }
             Before::Each(caches) => {
                 let (wide, narrow) = (self.config.q_width(), self.config.kv_width());
-                let own = own.0.par_chunks_exact(narrow).zip(own.1.par_chunks_exact(narrow));
-                let rows = out.par_chunks_exact_mut(wide).zip(q.par_chunks_exact(wide)).zip(own).zip(caches);
-                rows.for_each_init(Vec::new, |weights, (((out, q), own), cache)| {
-                    kernels::attend_row(isa, shape, q, [cache.layer(layer), own], weights, out);
+                kernels::for_each_row(out, wide, |row, out| {
+                    let Some(cache) = caches.get(row) else { return };
+                    let own = (&own.0[row * narrow..][..narrow], &own.1[row * narrow..][..narrow]);
+                    let stretches = [cache.layer(layer), own];
+                    kernels::attend_row(isa, shape, &q[row * wide..][..wide], stretches, &mut Vec::new(), out);
                 });
             }
         }
@@ -408,7 +415,8 @@ impl Llama {
         if width == 0 || head_dim < 2 {
             return;
         }
-        rows.par_chunks_exact_mut(width).zip(turns.par_chunks_exact(head_dim / 2)).for_each(|(row, turns)| {
+        kernels::for_each_row(rows, width, |index, row| {
+            let turns = turns.get(index * (head_dim / 2)..).unwrap_or_default();
             for head in row.chunks_exact_mut(head_dim) {
                 for (pair, &(sin, cos)) in head.chunks_exact_mut(2).zip(turns) {
                     if let [x, y] = pair {

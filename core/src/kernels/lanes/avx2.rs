@@ -21,78 +21,6 @@ pub unsafe fn sum(x: __m128) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
 }
 
-/// What all types of eight lanes do alike.
-macro_rules! eight_lanes {
-    () => {
-        #[inline(always)]
-        unsafe fn zero() -> __m256i {
-            _mm256_setzero_si256()
-        }
-        #[inline(always)]
-        unsafe fn zero_float() -> __m256 {
-            _mm256_setzero_ps()
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const i32) -> __m256i {
-            _mm256_loadu_si256(from.cast())
-        }
-        #[inline(always)]
-        unsafe fn splat(from: *const i16) -> __m256i {
-            _mm256_set1_epi32(from.cast::<i32>().read_unaligned())
-        }
-        #[inline(always)]
-        unsafe fn to_float(x: __m256i) -> __m256 {
-            _mm256_cvtepi32_ps(x)
-        }
-        #[inline(always)]
-        unsafe fn load_float(from: *const f32) -> __m256 {
-            _mm256_loadu_ps(from)
-        }
-        #[inline(always)]
-        unsafe fn splat_float(x: f32) -> __m256 {
-            _mm256_set1_ps(x)
-        }
-        #[inline(always)]
-        unsafe fn splat_half(from: *const u8) -> __m256 {
-            _mm256_cvtph_ps(_mm_set1_epi16(from.cast::<i16>().read_unaligned()))
-        }
-        #[inline(always)]
-        unsafe fn splat_halves(from: *const u8) -> (__m256, __m256) {
-            let both = _mm256_cvtph_ps(_mm_set1_epi32(from.cast::<i32>().read_unaligned()));
-            (_mm256_moveldup_ps(both), _mm256_movehdup_ps(both))
-        }
-        #[inline(always)]
-        unsafe fn bytes_to_float(bytes: [u8; 8]) -> __m256 {
-            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))))
-        }
-        #[inline(always)]
-        unsafe fn prefetch(from: *const u8) {
-            _mm_prefetch::<_MM_HINT_T0>(from.cast());
-        }
-        #[inline(always)]
-        unsafe fn mul(x: __m256, y: __m256) -> __m256 {
-            _mm256_mul_ps(x, y)
-        }
-        #[inline(always)]
-        unsafe fn mul_add(x: __m256, y: __m256, z: __m256) -> __m256 {
-            _mm256_fmadd_ps(x, y, z)
-        }
-        #[inline(always)]
-        unsafe fn store_float(x: __m256, to: *mut f32) {
-            _mm256_storeu_ps(to, x);
-        }
-        #[inline(always)]
-        unsafe fn first(x: __m256) -> f32 {
-            _mm256_cvtss_f32(x)
-        }
-        #[inline(always)]
-        unsafe fn sum(x: __m256) -> f32 {
-            super::avx2::sum(_mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x)))
-        }
-    };
-}
-pub(super) use eight_lanes;
-
 #[inline(always)]
 unsafe fn widen(low: __m128i, high: __m128i) -> [__m256i; 2] {
     [_mm256_cvtepu8_epi16(low), _mm256_cvtepu8_epi16(high)]
@@ -110,7 +38,71 @@ unsafe impl Lanes for Avx2 {
     unsafe fn dot_pairs(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
         _mm256_add_epi32(sum, _mm256_madd_epi16(x, y))
     }
-    eight_lanes!();
+    #[inline(always)]
+    unsafe fn zero() -> __m256i {
+        _mm256_setzero_si256()
+    }
+    #[inline(always)]
+    unsafe fn zero_float() -> __m256 {
+        _mm256_setzero_ps()
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> __m256i {
+        _mm256_loadu_si256(from.cast())
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const i16) -> __m256i {
+        _mm256_set1_epi32(from.cast::<i32>().read_unaligned())
+    }
+    #[inline(always)]
+    unsafe fn to_float(x: __m256i) -> __m256 {
+        _mm256_cvtepi32_ps(x)
+    }
+    #[inline(always)]
+    unsafe fn load_float(from: *const f32) -> __m256 {
+        _mm256_loadu_ps(from)
+    }
+    #[inline(always)]
+    unsafe fn splat_float(x: f32) -> __m256 {
+        _mm256_set1_ps(x)
+    }
+    #[inline(always)]
+    unsafe fn splat_half(from: *const u8) -> __m256 {
+        _mm256_cvtph_ps(_mm_set1_epi16(from.cast::<i16>().read_unaligned()))
+    }
+    #[inline(always)]
+    unsafe fn splat_halves(from: *const u8) -> (__m256, __m256) {
+        let both = _mm256_cvtph_ps(_mm_set1_epi32(from.cast::<i32>().read_unaligned()));
+        (_mm256_moveldup_ps(both), _mm256_movehdup_ps(both))
+    }
+    #[inline(always)]
+    unsafe fn bytes_to_float(bytes: [u8; 8]) -> __m256 {
+        _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))))
+    }
+    #[inline(always)]
+    unsafe fn prefetch(from: *const u8) {
+        _mm_prefetch::<_MM_HINT_T0>(from.cast());
+    }
+    #[inline(always)]
+    unsafe fn mul(x: __m256, y: __m256) -> __m256 {
+        _mm256_mul_ps(x, y)
+    }
+    #[inline(always)]
+    unsafe fn mul_add(x: __m256, y: __m256, z: __m256) -> __m256 {
+        _mm256_fmadd_ps(x, y, z)
+    }
+    #[inline(always)]
+    unsafe fn store_float(x: __m256, to: *mut f32) {
+        _mm256_storeu_ps(to, x);
+    }
+    #[inline(always)]
+    unsafe fn first(x: __m256) -> f32 {
+        _mm256_cvtss_f32(x)
+    }
+    #[inline(always)]
+    unsafe fn sum(x: __m256) -> f32 {
+        super::avx2::sum(_mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x)))
+    }
 
     #[inline(always)]
     unsafe fn half(bits: u16) -> f32 {

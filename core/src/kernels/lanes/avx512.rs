@@ -1,4 +1,4 @@
-//! AVX-512 with VNNI: 16 lanes, and 8 for products of few tokens.
+//! AVX-512 with VNNI: 16 lanes.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -11,13 +11,6 @@ use super::{Lanes, RowLanes};
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn dot_pairs_16(mut sum: __m512i, x: __m512i, y: __m512i) -> __m512i {
     asm!("vpdpwssd {0}, {1}, {2}", inout(zmm_reg) sum, in(zmm_reg) x, in(zmm_reg) y, options(pure, nomem, nostack, preserves_flags));
-    sum
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl,avx512vnni")]
-unsafe fn dot_pairs_8(mut sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
-    asm!("vpdpwssd {0}, {1}, {2}", inout(ymm_reg) sum, in(ymm_reg) x, in(ymm_reg) y, options(pure, nomem, nostack, preserves_flags));
     sum
 }
 
@@ -150,63 +143,6 @@ unsafe impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn dot_groups(x: __m512i, y: __m512i) -> __m512 {
         _mm512_cvtepi32_ps(_mm512_madd_epi16(x, y))
-    }
-}
-
-/// 8 lanes. Needs what [`Avx512`] needs.
-#[derive(Debug, Clone, Copy)]
-pub struct Avx512Half;
-
-// SAFETY: the instructions are those that the type names; AVX2's are among them.
-unsafe impl Lanes for Avx512Half {
-    const N: usize = 8;
-    type Int = __m256i;
-    type Float = __m256;
-    type Group = __m512i;
-    type Eight = super::Avx2;
-
-    #[inline(always)]
-    unsafe fn dot_pairs(sum: __m256i, x: __m256i, y: __m256i) -> __m256i {
-        dot_pairs_8(sum, x, y)
-    }
-    super::avx2::eight_lanes!();
-
-    #[inline(always)]
-    unsafe fn half(bits: u16) -> f32 {
-        Avx512::half(bits)
-    }
-    #[inline(always)]
-    unsafe fn nibbles(from: *const u8) -> __m512i {
-        Avx512::nibbles(from)
-    }
-    #[inline(always)]
-    unsafe fn signed_nibbles(from: *const u8) -> __m512i {
-        Avx512::signed_nibbles(from)
-    }
-    #[inline(always)]
-    unsafe fn low_nibbles(from: *const u8) -> __m512i {
-        Avx512::low_nibbles(from)
-    }
-    #[inline(always)]
-    unsafe fn high_nibbles(from: *const u8) -> __m512i {
-        Avx512::high_nibbles(from)
-    }
-    #[inline(always)]
-    unsafe fn bytes(from: *const u8) -> __m512i {
-        Avx512::bytes(from)
-    }
-    #[inline(always)]
-    unsafe fn load_group(from: *const i16) -> __m512i {
-        Avx512::load_group(from)
-    }
-    #[inline(always)]
-    unsafe fn store_group(x: __m512i, to: *mut i16) {
-        Avx512::store_group(x, to);
-    }
-    #[inline(always)]
-    unsafe fn dot_groups(x: __m512i, y: __m512i) -> __m256 {
-        let dots = _mm512_madd_epi16(x, y);
-        _mm256_cvtepi32_ps(_mm256_add_epi32(_mm512_castsi512_si256(dots), _mm512_extracti64x4_epi64::<1>(dots)))
     }
 }
 

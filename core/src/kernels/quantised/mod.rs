@@ -10,12 +10,11 @@ mod tile;
 
 use std::cell::Cell;
 
-use rayon::prelude::*;
-
 use self::few::RowFormat;
 use self::format::with_format;
 use self::rounded::{PanelShape, Panels, Rounded};
 use self::tile::{Panel, WideRows};
+use super::crew::for_each;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{Lanes, RowLanes, GROUP};
@@ -61,7 +60,7 @@ pub fn multiply<const W: usize>(
     let outputs = out.each_mut().map(|out| Output::new(out));
     if n == 1 {
         let mut rounded = ROUNDED.take();
-        rounded.fill(x);
+        rounded.fill(isa, x);
         tasks(weights, ROW_TASK, cancel, &|w, rows, first| {
             // SAFETY: no two tasks have rows in common, so their parts of the output do not overlap.
             let out = unsafe { outputs[w].part(first, rows.rows) };
@@ -72,7 +71,7 @@ pub fn multiply<const W: usize>(
         let tiling = Tiling::of(isa, n);
         let shape = PanelShape { tokens: tiling.tokens, groups: columns / GROUP, crossed: tiling.few };
         let mut panels = PANELS.take();
-        panels.fill(x, n, shape);
+        panels.fill(isa, x, n, shape);
         tasks(weights, TILE_TASK, cancel, &|w, rows, first| {
             let task = Tiles { rows, first, panels: &panels, shape, n, stride: weights[w].rows, out: &outputs[w] };
             // SAFETY: `Tiling::of` gives what was compiled for features that `Isa::detect` found; no two tasks of an output have columns in common.
@@ -82,7 +81,7 @@ pub fn multiply<const W: usize>(
     }
 }
 
-/// Shares the rows of all grouped `weights` among rayon's threads, `size` to a task: `run` gets the number of the weights, the rows, and the
+/// Shares the rows of all grouped `weights` among threads, `size` to a task: `run` gets the number of the weights, the rows, and the
 /// number of the first one.
 fn tasks<const W: usize>(
     weights: &[Weights<'_>; W],
@@ -91,7 +90,7 @@ fn tasks<const W: usize>(
     run: &(dyn Fn(usize, Weights<'_>, usize) + Sync),
 ) {
     let counts = weights.map(|w| if is_grouped(w.kind) { w.rows.div_ceil(size) } else { 0 });
-    (0..counts.iter().sum()).into_par_iter().for_each(|mut task: usize| {
+    for_each(counts.iter().sum(), |mut task: usize| {
         for (w, (weights, &count)) in weights.iter().zip(&counts).enumerate() {
             if task < count {
                 let first = task * size;

@@ -3,12 +3,16 @@
 //! The scale is the largest magnitude of the 32 over 32767, so a value is off by at most 1.6e-5 of that magnitude: less than what the order
 //! of f32 additions costs in a long sum.
 
-use rayon::prelude::*;
-
+use crate::kernels::crew::for_each;
+use crate::kernels::dense::dispatch;
 use crate::kernels::lanes::GROUP;
+use crate::kernels::output::Output;
+use crate::kernels::Isa;
 
 /// The largest rounded magnitude.
 const TOP: f32 = 32767.0;
+/// Groups of a task.
+const TASK: usize = 16;
 /// A magnitude below which a group counts as zero; its scale would be subnormal.
 const LEAST: f32 = 1e-30;
 
@@ -25,15 +29,21 @@ pub struct Rounded {
 
 impl Rounded {
     /// Rounds `x`, whose length is a multiple of 32.
-    pub fn fill(&mut self, x: &[f32]) {
+    pub fn fill(&mut self, isa: Isa, x: &[f32]) {
         let groups = x.len() / GROUP;
         self.values.resize(x.len(), 0);
         self.scales.resize(groups, 0.0);
         self.sums.resize(groups, 0.0);
-        let out = self.values.chunks_exact_mut(GROUP).zip(self.scales.iter_mut().zip(&mut self.sums));
-        for (x, (values, (scale, sum))) in x.chunks_exact(GROUP).zip(out) {
-            (*scale, *sum) = round(x, values);
-        }
+        let Self { values, scales, sums } = self;
+        dispatch!(isa, round_all(x: &[f32], values: &mut [i16], scales: &mut [f32], sums: &mut [f32]));
+    }
+}
+
+#[inline(always)]
+fn round_all<const FMA: bool>(x: &[f32], values: &mut [i16], scales: &mut [f32], sums: &mut [f32]) {
+    let out = values.chunks_exact_mut(GROUP).zip(scales.iter_mut().zip(sums));
+    for (x, (values, (scale, sum))) in x.chunks_exact(GROUP).zip(out) {
+        (*scale, *sum) = round(x, values);
     }
 }
 
@@ -99,36 +109,63 @@ impl PanelShape {
 
 impl Panels {
     /// Rounds `x` `[n, columns]` and lays it out.
-    pub fn fill(&mut self, x: &[f32], n: usize, shape: PanelShape) {
+    pub fn fill(&mut self, isa: Isa, x: &[f32], n: usize, shape: PanelShape) {
         let count = n.div_ceil(shape.tokens);
         self.pairs.resize(count * shape.pairs(), 0);
         self.scales.resize(count * shape.scales(), 0.0);
         self.sums.resize(count * shape.scales(), 0.0);
+        let (pairs, scales, sums) =
+            (Output::new(&mut self.pairs), Output::new(&mut self.scales), Output::new(&mut self.sums));
         let columns = shape.groups * GROUP;
-        let panels = self
-            .pairs
-            .par_chunks_exact_mut(shape.pairs())
-            .zip(self.scales.par_chunks_exact_mut(shape.scales()).zip(self.sums.par_chunks_exact_mut(shape.scales())));
-        panels.zip(x.par_chunks(shape.tokens * columns)).for_each(|((pairs, (scales, sums)), x)| {
-            let filled = x.len() / columns;
-            let parts = pairs
-                .chunks_exact_mut(GROUP / 2 * shape.tokens)
-                .zip(scales.chunks_exact_mut(shape.tokens).zip(sums.chunks_exact_mut(shape.tokens)));
-            for (group, (pairs, (scales, sums))) in parts.enumerate() {
-                let mut values = [0i16; GROUP];
-                for (token, row) in x.chunks_exact(columns).enumerate() {
-                    (scales[token], sums[token]) = round(&row[group * GROUP..][..GROUP], &mut values);
-                    if shape.crossed {
-                        values.chunks_exact_mut(4).for_each(|quad| quad.swap(1, 2));
-                    }
-                    for (pair, column) in values.chunks_exact(2).zip(pairs.chunks_exact_mut(shape.tokens)) {
-                        column[token] = i32::from(pair[0]) & 0xffff | i32::from(pair[1]) << 16;
-                    }
-                }
-                pairs.chunks_exact_mut(shape.tokens).for_each(|column| column[filled..].fill(0));
-                scales[filled..].fill(0.0);
-                sums[filled..].fill(0.0);
-            }
+        let tasks = shape.groups.div_ceil(TASK);
+        for_each(count * tasks, |task| {
+            let (panel, first) = (task / tasks, task % tasks * TASK);
+            let groups = TASK.min(shape.groups - first);
+            let at = panel * shape.groups + first;
+            // SAFETY: each task has groups of its own.
+            let (pairs, scales, sums) = unsafe {
+                (
+                    pairs.part(at * GROUP / 2 * shape.tokens, groups * GROUP / 2 * shape.tokens),
+                    scales.part(at * shape.tokens, groups * shape.tokens),
+                    sums.part(at * shape.tokens, groups * shape.tokens),
+                )
+            };
+            let x = &x[panel * shape.tokens * columns..n.min((panel + 1) * shape.tokens) * columns];
+            let part = Part { pairs, scales, sums };
+            dispatch!(isa, fill_part(x: &[f32], first: usize, shape: PanelShape, part: Part<'_>));
         });
+    }
+}
+
+/// Some groups of a panel.
+struct Part<'a> {
+    pairs: &'a mut [i32],
+    scales: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
+/// Groups from `first` on of the rows of a panel.
+#[inline(always)]
+fn fill_part<const FMA: bool>(x: &[f32], first: usize, shape: PanelShape, part: Part<'_>) {
+    let columns = shape.groups * GROUP;
+    let filled = x.len() / columns;
+    let groups = part
+        .pairs
+        .chunks_exact_mut(GROUP / 2 * shape.tokens)
+        .zip(part.scales.chunks_exact_mut(shape.tokens).zip(part.sums.chunks_exact_mut(shape.tokens)));
+    for (group, (pairs, (scales, sums))) in (first..).zip(groups) {
+        let mut values = [0i16; GROUP];
+        for (token, row) in x.chunks_exact(columns).enumerate() {
+            (scales[token], sums[token]) = round(&row[group * GROUP..][..GROUP], &mut values);
+            if shape.crossed {
+                values.chunks_exact_mut(4).for_each(|quad| quad.swap(1, 2));
+            }
+            for (pair, column) in values.chunks_exact(2).zip(pairs.chunks_exact_mut(shape.tokens)) {
+                column[token] = i32::from(pair[0]) & 0xffff | i32::from(pair[1]) << 16;
+            }
+        }
+        pairs.chunks_exact_mut(shape.tokens).for_each(|column| column[filled..].fill(0));
+        scales[filled..].fill(0.0);
+        sums[filled..].fill(0.0);
     }
 }
