@@ -95,6 +95,7 @@ pub unsafe trait Lanes: Copy {
 ///
 /// # Safety
 /// As for [`Lanes`].
+#[cfg(target_arch = "x86_64")]
 pub unsafe trait RowLanes: Lanes {
     /// Of 16 bytes of each of `N` rows, `stride` bytes apart, the first four, the second four, and so on, as they lie.
     unsafe fn columns(from: *const u8, stride: usize) -> [Self::Int; 4];

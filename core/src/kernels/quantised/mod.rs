@@ -1,7 +1,8 @@
 //! Products with weights that stay quantised, in integers: activations are rounded to 16 bits, 32 to a scale, and multiplied with the weights'
-//! own small integers. One token: each weight row is read once, as it lies in the file. Several: tokens lie side by side in vectors, and rows
-//! are widened a few at a time.
+//! own small integers. One token: each weight row is read once, as it lies in the file. A few: weight rows lie side by side in vectors. Many: tokens
+//! do, and rows are widened a few at a time.
 
+#[cfg(target_arch = "x86_64")]
 mod few;
 mod format;
 mod rounded;
@@ -10,14 +11,15 @@ mod tile;
 
 use std::cell::Cell;
 
+#[cfg(target_arch = "x86_64")]
 use self::few::RowFormat;
 use self::format::with_format;
 use self::rounded::{PanelShape, Panels, Rounded};
-use self::tile::{Panel, WideRows};
+use self::tile::WideRows;
 use super::crew::for_each;
 #[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512};
-use super::lanes::{Lanes, RowLanes, GROUP};
+use super::lanes::{Avx2, Avx512, RowLanes};
+use super::lanes::{Lanes, GROUP};
 use super::output::Output;
 use super::{Isa, WeightType, Weights};
 use crate::cancel::CancelToken;
@@ -130,13 +132,9 @@ impl Tiling {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 if n <= 4 => Self { tokens: 4, few: true, run: few_avx512::<4> },
+            // Panels of 32 that are for a good part empty would take longer.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if n <= 8 => Self { tokens: 8, few: true, run: few_avx512::<8> },
-            // A panel of 32 that is at most half filled would be a waste.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if n <= 16 || (33..=48).contains(&n) => {
-                Self { tokens: 16, few: false, run: tiles_avx512::<Avx512, 8, 1> }
-            }
+            Isa::Avx512 if n <= 24 || (33..=56).contains(&n) => Self { tokens: 8, few: true, run: few_avx512::<8> },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Self { tokens: 32, few: false, run: tiles_avx512::<Avx512, 6, 2> },
             #[cfg(target_arch = "x86_64")]
@@ -176,10 +174,10 @@ unsafe fn few_avx512<const T: usize>(task: &Tiles<'_>) {
 
 /// # Safety
 /// As for [`tiles`].
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn few<L: RowLanes, F: RowFormat, const T: usize>(task: &Tiles<'_>) {
     let &Tiles { rows, first, panels, shape, n, stride, out } = task;
-    let panel = Panel { pairs: &panels.pairs, scales: &panels.scales, sums: &panels.sums };
     let row_bytes = rows.bytes.len() / rows.rows.max(1);
     let mut padded = Vec::new();
     for (index, bytes) in rows.bytes.chunks(L::N * row_bytes).enumerate() {
@@ -191,13 +189,15 @@ unsafe fn few<L: RowLanes, F: RowFormat, const T: usize>(task: &Tiles<'_>) {
         } else {
             bytes
         };
-        // SAFETY: there are `L::N` rows, and the panel was filled with as many groups of `T` tokens.
-        let totals = few::multiply::<L, F, T>(bytes, shape.groups, panel);
-        for (token, total) in totals.into_iter().enumerate().take(n) {
-            let out = out.part(token * stride + first + index * L::N, count);
-            let mut values = [0f32; 16];
-            L::store_float(total, values.as_mut_ptr());
-            out.copy_from_slice(&values[..count]);
+        for (part, panel) in panels.each(shape).enumerate().take(n.div_ceil(T)) {
+            // SAFETY: there are `L::N` rows, and the panel was filled with as many groups of `T` tokens.
+            let totals = few::multiply::<L, F, T>(bytes, shape.groups, panel);
+            for (token, total) in totals.into_iter().enumerate().take(n - part * T) {
+                let out = out.part((part * T + token) * stride + first + index * L::N, count);
+                let mut values = [0f32; 16];
+                L::store_float(total, values.as_mut_ptr());
+                out.copy_from_slice(&values[..count]);
+            }
         }
     }
 }
@@ -211,10 +211,7 @@ unsafe fn tiles<L: Lanes, const R: usize, const V: usize>(task: &Tiles<'_>) {
     let (mut wide, mut tile) = SCRATCH.take();
     with_format!(rows.kind, F => wide.fill::<L, F, R>(rows.bytes, rows.rows, shape.groups), else return);
     tile.resize(TILE_TASK * tokens, 0.0);
-    let parts = panels.pairs.chunks_exact(shape.pairs());
-    let parts = parts.zip(panels.scales.chunks_exact(shape.scales()).zip(panels.sums.chunks_exact(shape.scales())));
-    for (index, (pairs, (scales, sums))) in parts.take(n.div_ceil(tokens)).enumerate() {
-        let panel = Panel { pairs, scales, sums };
+    for (index, panel) in panels.each(shape).enumerate().take(n.div_ceil(tokens)) {
         for (index, tile) in tile.chunks_exact_mut(R * tokens).enumerate().take(rows.rows.div_ceil(R)) {
             // SAFETY: `wide` was filled with as many tiles, and the tile is `R` rows of `tokens` long.
             tile::multiply::<L, R, V>(&wide, index, shape.groups, panel, tile);

@@ -3,6 +3,7 @@
 //! The scale is the largest magnitude of the 32 over 32767, so a value is off by at most 1.6e-5 of that magnitude: less than what the order
 //! of f32 additions costs in a long sum.
 
+use super::tile::Panel;
 use crate::kernels::crew::for_each;
 use crate::kernels::dense::dispatch;
 use crate::kernels::lanes::GROUP;
@@ -108,6 +109,13 @@ impl PanelShape {
 }
 
 impl Panels {
+    /// Each panel.
+    pub fn each(&self, shape: PanelShape) -> impl Iterator<Item = Panel<'_>> {
+        let scales = self.scales.chunks_exact(shape.scales()).zip(self.sums.chunks_exact(shape.scales()));
+        let parts = self.pairs.chunks_exact(shape.pairs()).zip(scales);
+        parts.map(|(pairs, (scales, sums))| Panel { pairs, scales, sums })
+    }
+
     /// Rounds `x` `[n, columns]` and lays it out.
     pub fn fill(&mut self, isa: Isa, x: &[f32], n: usize, shape: PanelShape) {
         let count = n.div_ceil(shape.tokens);
