@@ -1,6 +1,6 @@
 //! The four expression nets, each fed the way it was trained.
 
-use super::picture::{Outside, Patch, Picture, Region};
+use super::picture::{mirrored, Outside, Patch, Picture, Region};
 use crate::error::{Error, Result};
 use crate::features::FACE_CLASSES;
 use crate::nn::{Net, NetFile, Tensor, Workspace};
@@ -24,17 +24,21 @@ enum Input {
 }
 
 impl Input {
-    fn prepare(self, patch: &Patch, mirrored: bool) -> (usize, usize, Vec<f32>) {
+    /// Side and channels.
+    fn size(self) -> (usize, usize) {
         match self {
-            Input::Gray64 => {
-                let gray = patch.resized(1.0, 64, mirrored).gray();
-                (64, 1, gray.into_iter().map(|v| v / 127.5 - 1.0).collect())
-            }
-            Input::Rgb112 => (112, 3, patch.resized(1.0, 112, mirrored).rgb),
-            Input::Gray200 => {
-                let gray = patch.resized(1.0, 200, mirrored).gray();
-                (200, 3, gray.into_iter().flat_map(|v| [v / 255.0; 3]).collect())
-            }
+            Input::Gray64 => (64, 1),
+            Input::Rgb112 => (112, 3),
+            Input::Gray200 => (200, 3),
+        }
+    }
+
+    fn prepare(self, patch: &Patch) -> Vec<f32> {
+        let patch = patch.resized(self.size().0);
+        match self {
+            Input::Gray64 => patch.gray().into_iter().map(|v| v / 127.5 - 1.0).collect(),
+            Input::Rgb112 => patch.rgb,
+            Input::Gray200 => patch.gray().into_iter().flat_map(|v| [v / 255.0; 3]).collect(),
         }
     }
 }
@@ -89,10 +93,17 @@ impl Expressions {
         for view in views {
             let tight = picture.cut(&view.tight, PATCH, Outside::Edge);
             let loose = picture.cut(&view.loose, PATCH / 2, Outside::Edge);
+            // Two nets want the same input, one after the other.
+            let mut last: Option<(Input, Vec<f32>)> = None;
             for ((net, input, places), sum) in self.nets.iter().zip(&mut sums) {
                 let patch = if *input == Input::Rgb112 { &loose } else { &tight };
-                let mirrored = thorough || *input != Input::Gray200;
-                let logs = log_posterior(net, *input, places, patch, mirrored, ws)?;
+                let data = match last.take() {
+                    Some((of, data)) if of == *input => data,
+                    _ => input.prepare(patch),
+                };
+                let both = thorough || *input != Input::Gray200;
+                let logs = log_posterior(net, *input, places, &data, both, ws)?;
+                last = Some((*input, data));
                 sum.iter_mut().zip(logs).for_each(|(sum, log)| *sum += log * view.weight / total.max(f32::EPSILON));
             }
         }
@@ -101,19 +112,21 @@ impl Expressions {
     }
 }
 
+/// ln p of a net on an input, averaged with that on its mirror image where `both` are asked for.
 fn log_posterior(
     net: &Net,
     input: Input,
     places: &[usize; 7],
-    patch: &Patch,
-    mirrored: bool,
+    data: &[f32],
+    both: bool,
     ws: &mut Workspace,
 ) -> Result<[f32; 7]> {
-    let (side, channels, mut data) = input.prepare(patch, false);
-    if mirrored {
-        data.extend(input.prepare(patch, true).2);
+    let (side, channels) = input.size();
+    let mut data = data.to_vec();
+    if both {
+        data.extend(mirrored(&data, side, channels));
     }
-    let batch = 1 + usize::from(mirrored);
+    let batch = 1 + usize::from(both);
     let outputs = net.run(Tensor::new(vec![batch, side, side, channels], data)?, ws)?;
     let values = outputs.first().map(Tensor::data).unwrap_or_default();
     let size = values.len() / batch;

@@ -1,7 +1,7 @@
 //! The 68 landmarks of a face, and the crop they give.
 
 use super::detect::Detection;
-use super::picture::{Outside, Picture, Region};
+use super::picture::{mirrored, Outside, Picture, Region};
 use super::FaceBox;
 use crate::error::{Error, Result};
 use crate::nn::{Net, Tensor, Workspace};
@@ -102,20 +102,19 @@ pub(super) fn refine(net: &Net, picture: &Picture<'_>, rough: &Landmarks, ws: &m
     in_region(net, picture, &aligned.shifted(0.0, 0.03, 1.12), true, ws)
 }
 
-/// One pass of the net over `region`; `mirrored`: averaged with the mirror image's.
+/// One pass of the net over `region`, averaged with that over its mirror image where `both` are asked for.
 pub(super) fn in_region(
     net: &Net,
     picture: &Picture<'_>,
     region: &Region,
-    mirrored: bool,
+    both: bool,
     ws: &mut Workspace,
 ) -> Result<Landmarks> {
-    let patch = picture.cut(region, SIZE, Outside::Edge);
-    let mut input = patch.rgb.clone();
-    if mirrored {
-        input.extend(patch.resized(1.0, SIZE, true).rgb);
+    let mut input = picture.cut(region, SIZE, Outside::Edge).rgb;
+    if both {
+        input.extend(mirrored(&input, SIZE, 3));
     }
-    let batch = 1 + usize::from(mirrored);
+    let batch = 1 + usize::from(both);
     let outputs = net.run(Tensor::new(vec![batch, SIZE, SIZE, 3], input)?, ws)?;
     let values = outputs.first().map(Tensor::data).unwrap_or_default();
     if values.len() != batch * 136 || values.iter().any(|v| !v.is_finite()) {
@@ -123,7 +122,7 @@ pub(super) fn in_region(
     }
     let point = |i: usize| {
         let (mut u, mut v) = (values[2 * i], values[2 * i + 1]);
-        if mirrored {
+        if both {
             let m = 136 + 2 * MIRROR[i];
             u = (u + 1.0 - values[m]) / 2.0;
             v = (v + values[m + 1]) / 2.0;

@@ -17,7 +17,7 @@ mod crew;
 mod dense;
 // In the modules that may leave out the block every unsafe function is a run of instructions that its caller must have found: a block around each would say no more.
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
-mod lanes;
+pub(crate) mod lanes;
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 mod output;
 #[allow(unsafe_code)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::kernels::{self, Filter};
+use super::kernels::{self, Filter, Product};
 use super::parameters::{Activation, Padding, MAX_WINDOW};
 use super::tensor::{Tensor, Workspace};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,9 +46,9 @@ pub(super) struct NetText {
 
 #[derive(Debug)]
 enum Kind {
-    Conv(Filter),
+    Conv(Product),
     Depthwise(Filter),
-    Dense(Filter),
+    Dense(Product),
     MaxPool { size: [usize; 2], stride: [usize; 2], padding: Padding },
     AvgPool { size: [usize; 2], stride: [usize; 2], padding: Padding },
     Add,
@@ -226,9 +226,9 @@ fn reshape(tensor: Tensor, shape: &[i64]) -> Result<Tensor> {
 impl OpText {
     fn kind(&self, weights: &impl Fn(&str) -> Result<Tensor>) -> Result<Kind> {
         Ok(match self.op.as_str() {
-            "conv2d" => Kind::Conv(self.filter(weights, 4)?),
+            "conv2d" => Kind::Conv(self.filter(weights, 4)?.into()),
             "depthwise" => Kind::Depthwise(self.filter(weights, 3)?),
-            "dense" => Kind::Dense(self.filter(weights, 2)?),
+            "dense" => Kind::Dense(self.filter(weights, 2)?.into()),
             "max_pool" => Kind::MaxPool {
                 size: self.window(self.size)?,
                 stride: self.window(self.stride)?,

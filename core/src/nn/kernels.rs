@@ -2,22 +2,25 @@
 
 use rayon::prelude::*;
 
+use super::depthwise::{self, Tap};
+use super::packed::{Packed, Rows};
 use super::parameters::{Activation, Padding};
-use super::simd::{depthwise_tap, Level};
 use super::tensor::{elements, Tensor, Workspace};
 use crate::error::{Error, Result};
-use crate::kernels::{sgemm, View};
+use crate::kernels::Isa;
 
-/// How many `f32` of unrolled input a convolution holds at once.
-const UNROLLED: usize = 1 << 18;
+/// How many `f32` of unrolled input a convolution holds at once: what a thread's second cache has room for beside the weights.
+const UNROLLED: usize = 1 << 16;
+/// The same where all threads share the work.
+const UNROLLED_FOR_ALL: usize = 1 << 18;
 
 /// Where a window lies: size, stride and padding along one axis, and the output size that follows.
 #[derive(Debug, Clone, Copy)]
-struct Axis {
-    input: usize,
-    output: usize,
-    before: usize,
-    stride: usize,
+pub(super) struct Axis {
+    pub(super) input: usize,
+    pub(super) output: usize,
+    pub(super) before: usize,
+    pub(super) stride: usize,
 }
 
 impl Axis {
@@ -44,16 +47,9 @@ impl Axis {
         }
         Ok(Self { input, output: (padded - window) / stride + 1, before, stride })
     }
-
-    /// The outputs whose tap number `tap` falls inside the input.
-    fn inside(&self, tap: usize) -> std::ops::Range<usize> {
-        let first = self.before.saturating_sub(tap).div_ceil(self.stride);
-        let last = (self.input + self.before).saturating_sub(tap).div_ceil(self.stride).min(self.output);
-        first.min(last)..last
-    }
 }
 
-/// A weight `[height, width, in, out]` (`[height, width, channels]` for a depthwise convolution) with its bias.
+/// A weight `[height, width, channels]` of a depthwise convolution with its bias.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     pub(super) weight: Tensor,
@@ -63,10 +59,38 @@ pub(super) struct Filter {
     pub(super) activation: Activation,
 }
 
+/// A weight `[height, width, in, out]` (`[in, out]` for a dense layer) with its bias, ready to be multiplied with.
+#[derive(Debug, Clone)]
+pub(super) struct Product {
+    packed: Packed,
+    window: [usize; 2],
+    channels: usize,
+    stride: [usize; 2],
+    padding: Padding,
+    activation: Activation,
+}
+
+impl From<Filter> for Product {
+    /// From a weight of rank 4 or 2.
+    fn from(filter: Filter) -> Self {
+        let Filter { weight, bias, stride, padding, activation } = filter;
+        let (window, channels, columns) = match *weight.shape() {
+            [height, width, channels, columns] => ([height, width], channels, columns),
+            [channels, columns] => ([1, 1], channels, columns),
+            _ => ([1, 1], 0, 0),
+        };
+        let data = weight.data();
+        let bias = bias.as_ref().map_or(&[][..], Tensor::data);
+        let depth = window[0] * window[1] * channels;
+        let packed = Packed::new(depth, columns, |k, column| data[k * columns + column], bias);
+        Self { packed, window, channels, stride, padding, activation }
+    }
+}
+
 /// 2-D convolution.
-pub(super) fn conv2d(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<Tensor> {
+pub(super) fn conv2d(x: &Tensor, filter: &Product, ws: &mut Workspace) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;
-    let [kh, kw, ci, co] = filter.weight.nhwc()?;
+    let ([kh, kw], ci, co) = (filter.window, filter.channels, filter.packed.columns());
     if ci != channels {
         return Err(Error::pack(format!("a convolution over {ci} channels was given {channels}")));
     }
@@ -77,19 +101,19 @@ pub(super) fn conv2d(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<
     let (pixels, depth) = (batch * rows.output * cols.output, kh * kw * ci);
     let pointwise = kh == 1 && kw == 1 && filter.stride == [1, 1] && rows.output == height && cols.output == width;
     if pointwise {
-        product(&mut out, x.data(), filter, pixels, depth, co, ws.parallel);
+        multiply(&mut out, x.data(), filter, pixels, ws.parallel);
     } else {
-        let chunk = (UNROLLED / depth.max(1)).clamp(1, pixels.max(1));
+        let room = if ws.parallel { UNROLLED_FOR_ALL } else { UNROLLED };
+        let chunk = (room / depth.max(1)).clamp(1, pixels.max(1));
         let mut unrolled = ws.take(chunk * depth);
         for start in (0..pixels).step_by(chunk) {
             let count = chunk.min(pixels - start);
             unroll(&mut unrolled, x, [kh, kw], &rows, &cols, start, count);
             let out = &mut out[start * co..(start + count) * co];
-            product(out, &unrolled, filter, count, depth, co, ws.parallel);
+            multiply(out, &unrolled, filter, count, ws.parallel);
         }
         ws.give(unrolled);
     }
-    finish(&mut out, filter, co);
     Tensor::new(shape, out)
 }
 
@@ -139,29 +163,22 @@ pub(super) fn depthwise(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Resu
     let cols = Axis::new(width, kw, filter.stride[1], filter.padding, false)?;
     let shape = vec![x.shape()[0], rows.output, cols.output, channels];
     let mut out = ws.take(elements(&shape)?);
-    let level = Level::detect();
+    let isa = Isa::detect();
     let line = cols.output * channels;
     let compute = |(number, out): (usize, &mut [f32])| {
         let (image, row) = (number / rows.output, number % rows.output);
-        out.fill(0.0);
+        let mut taps = Vec::with_capacity(kh);
         for ky in 0..kh {
             let y = (row * rows.stride + ky).wrapping_sub(rows.before);
-            if y >= height {
-                continue;
-            }
-            let from = &x.data()[(image * height + y) * width * channels..][..width * channels];
-            for kx in 0..kw {
-                let inside = cols.inside(kx);
-                if inside.is_empty() {
-                    continue;
-                }
-                let w = &filter.weight.data()[(ky * kw + kx) * channels..][..channels];
-                let first = inside.start * cols.stride + kx - cols.before;
-                let out = &mut out[inside.start * channels..];
-                depthwise_tap(level, out, &from[first * channels..], w, inside.len(), cols.stride);
+            if y < height {
+                taps.push(Tap {
+                    x: &x.data()[(image * height + y) * width * channels..][..width * channels],
+                    weights: &filter.weight.data()[ky * kw * channels..][..kw * channels],
+                });
             }
         }
-        finish(out, filter, channels);
+        let bias = filter.bias.as_ref().map(Tensor::data);
+        depthwise::line(isa, out, &taps, bias, &cols, channels, filter.activation);
     };
     if line > 0 {
         match ws.parallel && out.len() > 1 << 15 {
@@ -173,38 +190,24 @@ pub(super) fn depthwise(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Resu
 }
 
 /// `[batch, in] · [in, out] + bias`.
-pub(super) fn dense(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<Tensor> {
-    let (&[batch, size], &[ci, co]) = (x.shape(), filter.weight.shape()) else {
+pub(super) fn dense(x: &Tensor, filter: &Product, ws: &mut Workspace) -> Result<Tensor> {
+    let &[batch, size] = x.shape() else {
         return Err(Error::pack(format!("a dense layer was given shape {:?}", x.shape())));
     };
+    let (ci, co) = (filter.channels, filter.packed.columns());
     if size != ci {
         return Err(Error::pack(format!("a dense layer over {ci} inputs was given {size}")));
     }
     let mut out = ws.take(batch * co);
-    product(&mut out, x.data(), filter, batch, ci, co, ws.parallel);
-    finish(&mut out, filter, co);
+    multiply(&mut out, x.data(), filter, batch, ws.parallel);
     Tensor::new(vec![batch, co], out)
 }
 
-/// `out = x w`, where `x` is `[rows, depth]` and the filter's weight `w` is `[depth, columns]`.
-fn product(out: &mut [f32], x: &[f32], filter: &Filter, rows: usize, depth: usize, columns: usize, parallel: bool) {
-    let weight = View::new(filter.weight.data(), depth, columns);
-    sgemm(out, columns, View::new(x, rows, depth), weight, 1.0, parallel);
-}
-
-/// Adds the bias and applies the activation.
-fn finish(out: &mut [f32], filter: &Filter, channels: usize) {
-    if channels == 0 {
-        return;
-    }
-    if let Some(bias) = &filter.bias {
-        for pixel in out.chunks_exact_mut(channels) {
-            for (value, bias) in pixel.iter_mut().zip(bias.data()) {
-                *value += bias;
-            }
-        }
-    }
-    filter.activation.apply(out);
+/// `out = activation(x w + bias)` of `rows` rows.
+fn multiply(out: &mut [f32], x: &[f32], filter: &Product, rows: usize, parallel: bool) {
+    let Product { packed, activation, .. } = filter;
+    let rows = Rows { data: x, count: rows, stride: packed.depth() };
+    packed.apply(out, packed.columns(), rows, false, *activation, parallel);
 }
 
 /// Maximum or average over windows.

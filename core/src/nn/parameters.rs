@@ -53,6 +53,7 @@ pub enum Activation {
 }
 
 impl Activation {
+    #[inline(always)]
     pub(super) fn apply(self, values: &mut [f32]) {
         match self {
             Activation::Identity => {}

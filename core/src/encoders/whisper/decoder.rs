@@ -1,17 +1,19 @@
 //! The text decoder: learned positions, four layers of causal self-attention, cross-attention to the encoder and an MLP.
 //!
 //! Follows `WhisperDecoder` of transformers and `TextDecoder` of OpenAI's `whisper/model.py`. A step is bound by reading
-//! the weights, so they stay in f16 and are widened row by row.
+//! the weights, so they stay in f16 and are widened in registers.
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::encoder::{Encoded, HEAD, HEADS, HIDDEN, LAYERS, MLP};
-use super::matrix::{gelu, multiply, softmax_rows, LayerNorm, Linear, Matrix};
+use super::encoder::{Encoded, Head, HEAD, HEADS, HIDDEN, LAYERS, MLP};
+use super::half_rows;
+use super::matrix::{gelu, LayerNorm, Linear, Matrix};
 use super::weights::Weights;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+use crate::kernels::{attend_row, AttentionShape, Isa};
+use crate::nn::packed::Rows;
 
 /// Tokens that fit the decoder, prompt and text together.
 pub(super) const MAX_TOKENS: usize = 448;
@@ -42,23 +44,28 @@ struct Layer {
 
 /// Keys and values of one window: those of the encoder frames, and those of the tokens so far.
 pub(super) struct Cache {
-    /// Per layer `[frames, k | v]`.
-    cross: Vec<Matrix>,
-    /// Logarithm of how many frames each encoder frame stands for.
-    log_count: Vec<f32>,
-    /// Per layer `[tokens, k | v]`.
-    own: Vec<Matrix>,
+    /// Per layer and head those of the encoder frames.
+    cross: Vec<Vec<Head>>,
+    /// Per layer those of the tokens.
+    own: Vec<Own>,
+}
+
+/// `[tokens, 384]` each.
+#[derive(Default)]
+struct Own {
+    keys: Vec<f32>,
+    values: Vec<f32>,
 }
 
 impl Cache {
     pub fn tokens(&self) -> usize {
-        self.own.first().map_or(0, |layer| layer.rows)
+        self.own.first().map_or(0, |layer| layer.keys.len() / HIDDEN)
     }
 }
 
 impl Decoder {
     pub fn load(weights: &Weights<'_>, vocabulary: usize) -> Result<Self> {
-        let layers = (0..LAYERS).map(|layer| {
+        let layers = (0..LAYERS).into_par_iter().map(|layer| {
             let name = |part: &str| format!("decoder.layers.{layer}.{part}");
             Ok(Layer {
                 attention_norm: weights.norm(&name("attention.norm"), HIDDEN)?,
@@ -83,12 +90,14 @@ impl Decoder {
 
     /// The cache of a new window.
     pub fn start(&self, encoded: Encoded, cancel: &CancelToken) -> Result<Cache> {
-        let cross = self.layers.iter().map(|layer| {
+        let cross = self.layers.par_iter().map(|layer| {
             cancel.check()?;
-            layer.cross_kv.apply(encoded.hidden.view())
+            let kv = layer.cross_kv.apply(encoded.hidden.rows());
+            let head = |head| Head::new(&kv, head * HEAD, HIDDEN + head * HEAD, &encoded.log_count);
+            Ok((0..HEADS).map(head).collect())
         });
-        let own = self.layers.iter().map(|_| Matrix::zeros(0, 2 * HIDDEN)).collect();
-        Ok(Cache { cross: cross.collect::<Result<_>>()?, log_count: encoded.log_count, own })
+        let own = self.layers.iter().map(|_| Own::default()).collect();
+        Ok(Cache { cross: cross.collect::<Result<_>>()?, own })
     }
 
     /// Runs `tokens` after those in the cache. Gives their hidden states `[tokens, 384]` after the last norm.
@@ -103,20 +112,28 @@ impl Decoder {
                 embedding.ok_or_else(|| Error::internal(format!("token {token} is not in the vocabulary")))?;
             row.iter_mut().zip(embedding).for_each(|(value, add)| *value += add.to_f32());
         }
+        let (isa, mut scores) = (Isa::detect(), Vec::new());
         for (layer, (own, cross)) in self.layers.iter().zip(cache.own.iter_mut().zip(&cache.cross)) {
             cancel.check()?;
             let qkv = layer.qkv.apply(&layer.attention_norm.apply(&hidden));
-            let mut query = Matrix::zeros(tokens.len(), HIDDEN);
-            for (row, query) in qkv.iter_rows().zip(query.data.chunks_exact_mut(HIDDEN)) {
-                let (q, kv) = row.split_at(HIDDEN);
-                query.copy_from_slice(q);
-                own.data.extend_from_slice(kv);
-                own.rows += 1;
+            let mut mixed = Matrix::zeros(tokens.len(), HIDDEN);
+            let shape = AttentionShape { heads: HEADS, kv_heads: HEADS, head_dim: HEAD };
+            for (row, out) in qkv.iter_rows().zip(mixed.data.chunks_exact_mut(HIDDEN)) {
+                let (query, kv) = row.split_at(HIDDEN);
+                own.keys.extend_from_slice(&kv[..HIDDEN]);
+                own.values.extend_from_slice(&kv[HIDDEN..]);
+                // Later tokens are not there yet.
+                attend_row(isa, shape, query, [(&own.keys[..], &own.values[..]), (&[], &[])], &mut scores, out);
             }
-            layer.out.add_to(&mut hidden, &attend(&query, own, Mask::Causal(past))?);
+            layer.out.add_to(&mut hidden, &mixed);
 
             let query = layer.cross_q.apply(&layer.cross_norm.apply(&hidden));
-            layer.cross_out.add_to(&mut hidden, &attend(&query, cross, Mask::Bias(&cache.log_count))?);
+            for (number, head) in cross.iter().enumerate() {
+                let column = number * HEAD;
+                let rows = Rows { data: &query.data[column..], count: query.rows, stride: HIDDEN };
+                head.attend(rows, &mut scores, &mut mixed.data[column..], HIDDEN);
+            }
+            layer.cross_out.add_to(&mut hidden, &mixed);
 
             let mut inner = layer.up.apply(&layer.mlp_norm.apply(&hidden));
             gelu(&mut inner.data);
@@ -129,39 +146,6 @@ impl Decoder {
     pub fn logits(&self, hidden: &Matrix) -> Matrix {
         self.embedding.product(hidden)
     }
-}
-
-/// Which keys a query sees.
-#[derive(Clone, Copy)]
-enum Mask<'a> {
-    /// Row `r` sees the keys `0..=past + r`.
-    Causal(usize),
-    /// Every row sees every key, with this added to the scores.
-    Bias(&'a [f32]),
-}
-
-/// Softmax attention of `query` `[rows, 384]` to `kv` `[keys, k | v]`.
-fn attend(query: &Matrix, kv: &Matrix, mask: Mask<'_>) -> Result<Matrix> {
-    let mut mixed = Matrix::zeros(query.rows, HIDDEN);
-    let mut scores = Matrix::zeros(query.rows, kv.rows);
-    for head in 0..HEADS {
-        let key = kv.block(0, kv.rows, head * HEAD, HEAD);
-        let value = kv.block(0, kv.rows, HIDDEN + head * HEAD, HEAD);
-        let scale = 1.0 / (HEAD as f32).sqrt();
-        multiply(scores.view_mut(), query.block(0, query.rows, head * HEAD, HEAD), key.transposed(), scale, false)?;
-        let bias = match mask {
-            Mask::Causal(past) => {
-                for (row, scores) in scores.data.chunks_exact_mut(kv.rows.max(1)).enumerate() {
-                    scores.iter_mut().skip(past + row + 1).for_each(|score| *score = -1e30);
-                }
-                None
-            }
-            Mask::Bias(bias) => Some(bias),
-        };
-        softmax_rows(&mut scores.data, kv.rows, bias);
-        multiply(mixed.block_mut(0, query.rows, head * HEAD, HEAD), scores.view(), value, 1.0, false)?;
-    }
-    Ok(mixed)
 }
 
 /// `[rows, cols]` in f16.
@@ -177,29 +161,18 @@ impl HalfMatrix {
 
     /// `input @ self^T`: `[n, cols]` -> `[n, rows]`, summed in f32 in a fixed order.
     fn product(&self, input: &Matrix) -> Matrix {
-        let (rows, count) = (self.data.len() / self.cols.max(1), input.rows);
-        // `[rows, n]`, so that each thread owns a contiguous part and widens each weight once.
-        let mut turned = vec![0.0f32; rows * count];
-        let fill = |(out, weights): (&mut [f32], &[f16])| {
-            let mut wide = vec![0.0f32; self.cols];
-            for (out, weights) in out.chunks_exact_mut(count.max(1)).zip(weights.chunks_exact(self.cols)) {
-                weights.convert_to_f32_slice(&mut wide);
-                out.iter_mut().zip(input.iter_rows()).for_each(|(out, input)| *out = dot(&wide, input));
+        let rows = self.data.len() / self.cols.max(1);
+        let mut out = Matrix::zeros(input.rows, rows);
+        for (out, input) in out.data.chunks_exact_mut(rows.max(1)).zip(input.iter_rows()) {
+            if self.data.len() >= PARALLEL_WEIGHTS {
+                let block = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(64);
+                let weights = self.data.par_chunks(block * self.cols);
+                out.par_chunks_mut(block)
+                    .zip(weights)
+                    .for_each(|(out, weights)| half_rows::products(weights, input, out));
+            } else {
+                half_rows::products(&self.data, input, out);
             }
-        };
-        if self.data.len() >= PARALLEL_WEIGHTS {
-            let block = rows.div_ceil(4 * rayon::current_num_threads()).max(64);
-            let weights = self.data.par_chunks(block * self.cols);
-            turned.par_chunks_mut((block * count).max(1)).zip(weights).for_each(fill);
-        } else {
-            fill((&mut turned, &self.data));
-        }
-        if count == 1 {
-            return Matrix { rows: 1, cols: rows, data: turned };
-        }
-        let mut out = Matrix::zeros(count, rows);
-        for (column, values) in turned.chunks_exact(count.max(1)).enumerate() {
-            values.iter().enumerate().for_each(|(row, &value)| out.data[row * rows + column] = value);
         }
         out
     }
@@ -228,15 +201,4 @@ impl HalfLinear {
     fn add_to(&self, out: &mut Matrix, input: &Matrix) {
         out.data.iter_mut().zip(self.apply(input).data).for_each(|(value, add)| *value += add);
     }
-}
-
-/// The dot product in eight lanes, which every x86-64 and aarch64 can run in registers.
-fn dot(left: &[f32], right: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    for (left, right) in left.chunks_exact(8).zip(right.chunks_exact(8)) {
-        for ((lane, left), right) in lanes.iter_mut().zip(left).zip(right) {
-            *lane += left * right;
-        }
-    }
-    lanes.iter().sum()
 }

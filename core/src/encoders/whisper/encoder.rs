@@ -4,11 +4,16 @@
 //! length up to 30 s: positions are cut to the input. And it can stand for the silence that fills up the 30 s with few
 //! frames, see [`Encoder::run_in_silence`].
 
-use super::matrix::{gelu, multiply, softmax_rows, LayerNorm, Linear, Matrix, View};
+use rayon::prelude::*;
+
+use super::matrix::{gelu, LayerNorm, Linear, Matrix};
 use super::mel::MEL_BANDS;
 use super::weights::Weights;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+use crate::kernels::{softmax_rows, Isa};
+use crate::nn::packed::{Packed, Rows};
+use crate::nn::Activation;
 
 /// Width of the hidden states.
 pub const HIDDEN: usize = 384;
@@ -19,8 +24,8 @@ pub const MAX_FRAMES: usize = 1500;
 pub(super) const HEADS: usize = 6;
 pub(super) const HEAD: usize = HIDDEN / HEADS;
 pub(super) const MLP: usize = 4 * HIDDEN;
-/// Query rows whose scores are held at a time: 256 x 1500 f32 stay in the cache.
-const QUERY_ROWS: usize = 256;
+/// Query rows of a head whose scores are held at a time: 48 x 1500 f32 stay in the cache.
+const QUERY_ROWS: usize = 48;
 
 /// What the decoder reads.
 pub(super) struct Encoded {
@@ -62,16 +67,16 @@ impl Mlp {
     }
 
     /// `hidden += down(gelu(up(norm(hidden))))`.
-    pub fn add_to(&self, hidden: &mut Matrix) -> Result<()> {
-        let mut inner = self.up.apply(self.norm.apply(hidden).view())?;
+    pub fn add_to(&self, hidden: &mut Matrix) {
+        let mut inner = self.up.apply(self.norm.apply(hidden).rows());
         gelu(&mut inner.data);
-        self.down.add_to(hidden, inner.view())
+        self.down.add_to(hidden, inner.rows());
     }
 }
 
 impl Encoder {
     pub fn load(weights: &Weights<'_>) -> Result<Self> {
-        let layers = (0..LAYERS).map(|layer| {
+        let layers = (0..LAYERS).into_par_iter().map(|layer| {
             let name = format!("encoder.layers.{layer}");
             Ok(Layer {
                 attention_norm: weights.norm(&format!("{name}.attention.norm"), HIDDEN)?,
@@ -138,10 +143,10 @@ impl Encoder {
 
     /// The two convolutions: `[frames, 80]` -> `[(frames + 1) / 2, 384]`.
     fn convolve(&self, mel: &Matrix, cancel: &CancelToken) -> Result<Matrix> {
-        let mut hidden = convolve(&self.conv1, mel, 1)?;
+        let mut hidden = convolve(&self.conv1, mel, 1);
         gelu(&mut hidden.data);
         cancel.check()?;
-        let mut hidden = convolve(&self.conv2, &hidden, 2)?;
+        let mut hidden = convolve(&self.conv2, &hidden, 2);
         gelu(&mut hidden.data);
         cancel.check()?;
         Ok(hidden)
@@ -155,11 +160,11 @@ impl Encoder {
         mut each_layer: impl FnMut(&Matrix),
     ) -> Result<Matrix> {
         for (index, layer) in self.layers.iter().enumerate() {
-            let qkv = layer.qkv.apply(layer.attention_norm.apply(&hidden).view())?;
-            let mixed = self_attention(&qkv, log_count, cancel)?;
-            layer.out.add_to(&mut hidden, mixed.view())?;
+            let qkv = layer.qkv.apply(layer.attention_norm.apply(&hidden).rows());
+            let mixed = self_attention(&qkv, log_count.unwrap_or(&[]), cancel)?;
+            layer.out.add_to(&mut hidden, mixed.rows());
             cancel.check()?;
-            layer.mlp.add_to(&mut hidden)?;
+            layer.mlp.add_to(&mut hidden);
             cancel.check()?;
             if index + 1 < self.layers.len() {
                 each_layer(&hidden);
@@ -172,37 +177,62 @@ impl Encoder {
 }
 
 /// A convolution over time with 3 taps, one frame of zeros at both ends. Its windows are read in place, as overlapping rows.
-fn convolve(kernel: &Linear, input: &Matrix, stride: usize) -> Result<Matrix> {
+fn convolve(kernel: &Linear, input: &Matrix, stride: usize) -> Matrix {
     let mut padded = Matrix::zeros(input.rows + 2, input.cols);
     if let Some(middle) = padded.data.get_mut(input.cols..input.cols + input.data.len()) {
         middle.copy_from_slice(&input.data);
     }
-    let windows = View {
-        data: &padded.data,
-        rows: input.rows.div_ceil(stride),
-        cols: 3 * input.cols,
-        row_stride: stride * input.cols,
-        col_stride: 1,
-    };
-    kernel.apply(windows)
+    let (count, stride) = (input.rows.div_ceil(stride), stride * input.cols);
+    kernel.apply(Rows { data: &padded.data, count, stride })
+}
+
+/// Keys and values of one head, which many queries look at.
+pub(super) struct Head {
+    keys: Packed,
+    values: Packed,
+}
+
+impl Head {
+    /// The head with `key` and `value` at these columns of `rows`; `bias` is added to the scores of each row, nothing for none.
+    pub fn new(rows: &Matrix, key: usize, value: usize, bias: &[f32]) -> Self {
+        let scale = 1.0 / (HEAD as f32).sqrt();
+        let (frames, width) = (rows.rows, rows.cols);
+        Self {
+            keys: Packed::new(HEAD, frames, |k, frame| scale * rows.data[frame * width + key + k], bias),
+            values: Packed::new(frames, HEAD, |frame, k| rows.data[frame * width + value + k], &[]),
+        }
+    }
+
+    /// Softmax attention of queries into `out` `[queries, 64]`, its rows `stride` apart; `scores` is scratch.
+    pub fn attend(&self, queries: Rows<'_>, scores: &mut Vec<f32>, out: &mut [f32], stride: usize) {
+        let frames = self.keys.columns();
+        scores.resize(queries.count * frames, 0.0);
+        self.keys.apply(scores, frames, queries, false, Activation::Identity, false);
+        softmax_rows(Isa::detect(), scores, frames);
+        let scores = Rows { data: scores, count: queries.count, stride: frames };
+        self.values.apply(out, stride, scores, false, Activation::Identity, false);
+    }
 }
 
 /// Softmax attention of every frame to every frame, on `[frames, q | k | v]`.
-fn self_attention(qkv: &Matrix, log_count: Option<&[f32]>, cancel: &CancelToken) -> Result<Matrix> {
-    let frames = qkv.rows;
-    let mut mixed = Matrix::zeros(frames, HIDDEN);
-    let scale = 1.0 / (HEAD as f32).sqrt();
-    for first in (0..frames).step_by(QUERY_ROWS) {
-        cancel.check()?;
-        let rows = QUERY_ROWS.min(frames - first);
-        let mut scores = Matrix::zeros(rows, frames);
-        for head in 0..HEADS {
-            let query = qkv.block(first, rows, head * HEAD, HEAD);
-            let key = qkv.block(0, frames, HIDDEN + head * HEAD, HEAD);
-            let value = qkv.block(0, frames, 2 * HIDDEN + head * HEAD, HEAD);
-            multiply(scores.view_mut(), query, key.transposed(), scale, false)?;
-            softmax_rows(&mut scores.data, frames, log_count);
-            multiply(mixed.block_mut(first, rows, head * HEAD, HEAD), scores.view(), value, 1.0, false)?;
+fn self_attention(qkv: &Matrix, log_count: &[f32], cancel: &CancelToken) -> Result<Matrix> {
+    let heads = (0..HEADS).into_par_iter().map(|head| {
+        let column = head * HEAD;
+        let keys = Head::new(qkv, HIDDEN + column, 2 * HIDDEN + column, log_count);
+        let mut mixed = Matrix::zeros(qkv.rows, HEAD);
+        let mut scores = Vec::new();
+        for (block, out) in mixed.data.chunks_mut(QUERY_ROWS * HEAD).enumerate() {
+            cancel.check()?;
+            let data = qkv.data.get(block * QUERY_ROWS * qkv.cols + column..).unwrap_or(&[]);
+            keys.attend(Rows { data, count: out.len() / HEAD, stride: qkv.cols }, &mut scores, out, HEAD);
+        }
+        Ok(mixed)
+    });
+    let heads: Vec<Matrix> = heads.collect::<Result<_>>()?;
+    let mut mixed = Matrix::zeros(qkv.rows, HIDDEN);
+    for (head, from) in heads.iter().enumerate() {
+        for (out, row) in mixed.data.chunks_exact_mut(HIDDEN).zip(from.iter_rows()) {
+            out[head * HEAD..(head + 1) * HEAD].copy_from_slice(row);
         }
     }
     Ok(mixed)

@@ -1,16 +1,43 @@
 //! Dense f32 matrices and the few operations that a transformer needs.
 //!
-//! Products go through the `gemm` crate, which picks the widest kernels of the machine at run time and splits over
-//! rows and columns only (never over the inner dimension), so that results do not depend on the number of threads.
+//! Products go through weights that are packed when they are loaded ([`Packed`]); their sums go over the inner dimension in order, so that
+//! results do not depend on the number of threads.
 
-#![allow(unsafe_code, reason = "the matrix product takes pointers")]
+#![allow(unsafe_code, reason = "loops compiled for the instruction set that is there")]
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::kernels::{layer_norm, Isa};
+use crate::nn::packed::{Packed, Rows};
+use crate::nn::Activation;
 
 /// Work below this many elements is not worth a second thread.
 const PARALLEL_ELEMENTS: usize = 1 << 15;
+
+/// Runs a loop, an `#[inline(always)]` function, compiled for this CPU.
+macro_rules! compiled {
+    ($body:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+        fn avx512($($arg: $ty),*) $(-> $ret)? {
+            $body($($arg),*)
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn avx2($($arg: $ty),*) $(-> $ret)? {
+            $body($($arg),*)
+        }
+        match Isa::detect() {
+            // SAFETY: `detect` found the instructions that the function is compiled for.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { avx512($($arg),*) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { avx2($($arg),*) },
+            _ => $body($($arg),*),
+        }
+    }};
+}
 
 /// A row-major f32 matrix `[rows, cols]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,146 +61,36 @@ impl Matrix {
         self.data.chunks_exact(self.cols.max(1))
     }
 
-    pub(super) fn view(&self) -> View<'_> {
-        View { data: &self.data, rows: self.rows, cols: self.cols, row_stride: self.cols, col_stride: 1 }
+    /// All rows, to be multiplied.
+    pub(super) fn rows(&self) -> Rows<'_> {
+        Rows { data: &self.data, count: self.rows, stride: self.cols }
     }
-
-    /// Columns `first..first + cols` of rows `row..row + rows`.
-    pub(super) fn block(&self, row: usize, rows: usize, first: usize, cols: usize) -> View<'_> {
-        View {
-            data: self.data.get(row * self.cols + first..).unwrap_or(&[]),
-            rows,
-            cols,
-            row_stride: self.cols,
-            col_stride: 1,
-        }
-    }
-
-    pub(super) fn view_mut(&mut self) -> ViewMut<'_> {
-        ViewMut { rows: self.rows, cols: self.cols, row_stride: self.cols, data: &mut self.data }
-    }
-
-    pub(super) fn block_mut(&mut self, row: usize, rows: usize, first: usize, cols: usize) -> ViewMut<'_> {
-        ViewMut {
-            rows,
-            cols,
-            row_stride: self.cols,
-            data: self.data.get_mut(row * self.cols + first..).unwrap_or(&mut []),
-        }
-    }
-}
-
-/// A strided window on f32 values. Rows may overlap: that is how a convolution reads its input.
-#[derive(Clone, Copy)]
-pub(super) struct View<'a> {
-    pub data: &'a [f32],
-    pub rows: usize,
-    pub cols: usize,
-    pub row_stride: usize,
-    pub col_stride: usize,
-}
-
-impl View<'_> {
-    pub fn transposed(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            data: self.data,
-        }
-    }
-
-    fn fits(&self) -> bool {
-        self.rows == 0
-            || self.cols == 0
-            || (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride < self.data.len()
-    }
-}
-
-/// A strided window that is written. Rows do not overlap.
-pub(super) struct ViewMut<'a> {
-    pub data: &'a mut [f32],
-    pub rows: usize,
-    pub cols: usize,
-    pub row_stride: usize,
-}
-
-impl ViewMut<'_> {
-    fn fits(&self) -> bool {
-        self.rows == 0
-            || self.cols == 0
-            || (self.row_stride >= self.cols && (self.rows - 1) * self.row_stride + self.cols <= self.data.len())
-    }
-}
-
-/// `out = scale * left @ right`, or `out += scale * left @ right` with `add`.
-///
-/// Shapes that do not agree are a defect of the caller and come back as `internal`.
-pub(super) fn multiply(out: ViewMut<'_>, left: View<'_>, right: View<'_>, scale: f32, add: bool) -> Result<()> {
-    let agrees = out.rows == left.rows && out.cols == right.cols && left.cols == right.rows;
-    if !(agrees && out.fits() && left.fits() && right.fits()) {
-        return Err(Error::internal(format!(
-            "matrix shapes do not agree: [{}, {}] = [{}, {}] @ [{}, {}]",
-            out.rows, out.cols, left.rows, left.cols, right.rows, right.cols
-        )));
-    }
-    let work = out.rows * out.cols * left.cols;
-    let parallelism = match rayon::current_num_threads() {
-        threads if threads > 1 && work >= 1 << 20 => gemm::Parallelism::Rayon(threads),
-        _ => gemm::Parallelism::None,
-    };
-    // SAFETY: `fits` proved that every element that the shapes and strides name lies inside its slice; `out` is an
-    // exclusive borrow, so it overlaps neither input, and its rows do not overlap each other; f32 has no invalid bits.
-    // Slice lengths are at most isize::MAX, so the strides fit isize.
-    unsafe {
-        gemm::gemm(
-            out.rows,
-            out.cols,
-            left.cols,
-            out.data.as_mut_ptr(),
-            1,
-            out.row_stride as isize,
-            add,
-            left.data.as_ptr(),
-            left.col_stride as isize,
-            left.row_stride as isize,
-            right.data.as_ptr(),
-            right.col_stride as isize,
-            right.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
-    Ok(())
 }
 
 /// A linear map: `y = x @ weight^T + bias`.
 #[derive(Debug)]
-pub(super) struct Linear {
-    /// `[outputs, inputs]`.
-    pub weight: Matrix,
-    /// `[outputs]`.
-    pub bias: Vec<f32>,
-}
+pub(super) struct Linear(Packed);
 
 impl Linear {
-    pub fn apply(&self, input: View<'_>) -> Result<Matrix> {
-        let mut out = Matrix::zeros(input.rows, self.bias.len());
-        self.add_to(&mut out, input)?;
-        Ok(out)
+    /// From a weight `[outputs, inputs]` and a bias `[outputs]`.
+    pub fn new(weight: &[f32], bias: &[f32], inputs: usize) -> Self {
+        Self(Packed::new(inputs, bias.len(), |input, output| weight[output * inputs + input], bias))
+    }
+
+    /// Columns of what comes out.
+    pub fn outputs(&self) -> usize {
+        self.0.columns()
+    }
+
+    pub fn apply(&self, input: Rows<'_>) -> Matrix {
+        let mut out = Matrix::zeros(input.count, self.outputs());
+        self.0.apply(&mut out.data, self.outputs(), input, false, Activation::Identity, true);
+        out
     }
 
     /// `out += input @ weight^T + bias`.
-    pub fn add_to(&self, out: &mut Matrix, input: View<'_>) -> Result<()> {
-        for row in out.data.chunks_exact_mut(self.bias.len().max(1)) {
-            row.iter_mut().zip(&self.bias).for_each(|(value, bias)| *value += bias);
-        }
-        multiply(out.view_mut(), input, self.weight.view().transposed(), 1.0, true)
+    pub fn add_to(&self, out: &mut Matrix, input: Rows<'_>) {
+        self.0.apply(&mut out.data, self.outputs(), input, true, Activation::Identity, true);
     }
 }
 
@@ -186,23 +103,19 @@ pub(super) struct LayerNorm {
 
 impl LayerNorm {
     pub fn apply(&self, input: &Matrix) -> Matrix {
-        let mut out = input.clone();
-        let width = input.cols.max(1);
-        for row in out.data.chunks_exact_mut(width) {
-            let mean = row.iter().sum::<f32>() / width as f32;
-            let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / width as f32;
-            let scale = 1.0 / (variance + 1e-5).sqrt();
-            for ((value, weight), bias) in row.iter_mut().zip(&self.weight).zip(&self.bias) {
-                *value = (*value - mean) * scale * weight + bias;
-            }
-        }
+        let mut out = Matrix::zeros(input.rows, input.cols);
+        layer_norm(Isa::detect(), &input.data, &self.weight, &self.bias, 1e-5, &mut out.data);
         out
     }
 }
 
 /// Gaussian error linear unit with the exact error function, in place.
 pub(super) fn gelu(values: &mut [f32]) {
-    let apply = |part: &mut [f32]| part.iter_mut().for_each(|x| *x = 0.5 * *x * (1.0 + erf(*x * 0.707_106_77)));
+    #[inline(always)]
+    fn body(part: &mut [f32]) {
+        part.iter_mut().for_each(|x| *x = 0.5 * *x * (1.0 + erf(*x * 0.707_106_77)));
+    }
+    let apply = |part: &mut [f32]| compiled!(body(part: &mut [f32]));
     if values.len() >= PARALLEL_ELEMENTS {
         values.par_chunks_mut(PARALLEL_ELEMENTS / 4).for_each(apply);
     } else {
@@ -210,22 +123,35 @@ pub(super) fn gelu(values: &mut [f32]) {
     }
 }
 
-/// Softmax of each row of `cols` values, in place. `bias` is added to every row first.
-pub(super) fn softmax_rows(values: &mut [f32], cols: usize, bias: Option<&[f32]>) {
-    let apply = |row: &mut [f32]| {
-        if let Some(bias) = bias {
-            row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+/// Logarithm of the sum of exponentials.
+pub(super) fn log_sum(logits: &[f32]) -> f32 {
+    #[inline(always)]
+    fn body(logits: &[f32], highest: f32) -> f32 {
+        let mut lanes = [0f32; 16];
+        let chunks = logits.chunks_exact(16);
+        let rest: f32 = chunks.remainder().iter().map(|x| exp(x - highest)).sum();
+        for chunk in chunks {
+            lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += exp(x - highest));
         }
-        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.iter_mut().for_each(|x| *x = exp(*x - max));
-        let scale = 1.0 / row.iter().sum::<f32>();
-        row.iter_mut().for_each(|x| *x *= scale);
-    };
-    if values.len() >= PARALLEL_ELEMENTS {
-        values.par_chunks_mut(cols.max(1)).with_min_len(16).for_each(apply);
-    } else {
-        values.chunks_mut(cols.max(1)).for_each(apply);
+        lanes.iter().sum::<f32>() + rest
     }
+    let highest = highest(logits);
+    highest + compiled!(body(logits: &[f32], highest: f32) -> f32).ln()
+}
+
+/// The highest value.
+pub(super) fn highest(values: &[f32]) -> f32 {
+    #[inline(always)]
+    fn body(values: &[f32]) -> f32 {
+        let mut lanes = [f32::NEG_INFINITY; 16];
+        let chunks = values.chunks_exact(16);
+        let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        for chunk in chunks {
+            lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = if x > *lane { x } else { *lane });
+        }
+        lanes.into_iter().fold(rest, f32::max)
+    }
+    compiled!(body(values: &[f32]) -> f32)
 }
 
 /// e^x to 2e-7 relative near 0 and 1e-5 at the ends of the range, written so that the compiler can vectorise it for any x86-64.
@@ -271,18 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn multiply_refuses_shapes_that_do_not_agree() {
-        let (a, b) = (Matrix::zeros(2, 3), Matrix::zeros(4, 2));
-        let mut out = Matrix::zeros(2, 2);
-        assert!(multiply(out.view_mut(), a.view(), b.view(), 1.0, false).is_err());
-        assert!(multiply(out.view_mut(), a.block(1, 2, 0, 3), a.view().transposed(), 1.0, false).is_err());
+    fn the_logarithm_of_a_sum_is_that_of_the_definition() {
+        let values: Vec<f32> = (0..1003).map(|i| ((i * 7919) % 997) as f32 / 100.0 - 3.0).collect();
+        let expected = values.iter().map(|&x| f64::from(x).exp()).sum::<f64>().ln();
+        assert!((f64::from(log_sum(&values)) - expected).abs() < 1e-5);
+        assert_eq!(highest(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        assert_eq!(log_sum(&[f32::NEG_INFINITY, 2.0]), 2.0);
     }
 
     #[test]
-    fn multiply_agrees_with_the_definition() {
-        let a = Matrix { rows: 2, cols: 3, data: vec![1., 2., 3., 4., 5., 6.] };
-        let mut out = Matrix { rows: 2, cols: 2, data: vec![1.0; 4] };
-        multiply(out.view_mut(), a.view(), a.view().transposed(), 0.5, true).unwrap();
-        assert_eq!(out.data, [8.0, 17.0, 17.0, 39.5]);
+    fn a_linear_map_agrees_with_the_definition() {
+        let linear = Linear::new(&[1., 2., 3., 4., 5., 6.], &[1.0, -1.0], 3);
+        let x = Matrix { rows: 2, cols: 3, data: vec![1., 2., 3., 4., 5., 6.] };
+        let mut out = linear.apply(x.rows());
+        assert_eq!(out.data, [15.0, 31.0, 33.0, 76.0]);
+        linear.add_to(&mut out, x.rows());
+        assert_eq!(out.data, [30.0, 62.0, 66.0, 152.0]);
     }
 }

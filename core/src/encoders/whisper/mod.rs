@@ -6,6 +6,7 @@
 mod decoder;
 mod encoder;
 mod features;
+mod half_rows;
 mod matrix;
 mod mel;
 mod transcribe;
@@ -23,7 +24,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::media::Waveform;
 use decoder::Decoder;
-use encoder::Encoder;
+use encoder::{Encoded, Encoder};
 use transcribe::Recognizer;
 use vocabulary::Vocabulary;
 use weights::{map, Weights};
@@ -200,6 +201,31 @@ impl Whisper {
             let next = self.decoder.logits(&self.decoder.forward(&[token], &mut cache, cancel)?);
             logits.data.extend_from_slice(&next.data);
             logits.rows += 1;
+        }
+        Ok(logits)
+    }
+
+    /// Encoder output for the spectrogram of a whole window `[3000, 80]`. For benchmarks.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    #[doc(hidden)]
+    pub fn encoded_window(&self, mel: &Matrix, cancel: &CancelToken) -> Result<Matrix> {
+        self.encoder.run(mel, cancel, |_| ())
+    }
+
+    /// Logits of the last of `tokens`, read one by one after the prompt, with the encoder's output for a whole window. For benchmarks.
+    ///
+    /// # Errors
+    /// `cancelled`; `internal` for tokens that do not exist.
+    #[doc(hidden)]
+    pub fn decoded(&self, hidden: Matrix, tokens: &[u32], cancel: &CancelToken) -> Result<Matrix> {
+        let log_count = vec![0.0; hidden.rows];
+        let mut cache = self.decoder.start(Encoded { hidden, log_count }, cancel)?;
+        let prompt = [self.vocabulary.start_of_transcript, self.vocabulary.no_timestamps];
+        let mut logits = self.decoder.logits(&self.decoder.forward(&prompt, &mut cache, cancel)?);
+        for &token in tokens {
+            logits = self.decoder.logits(&self.decoder.forward(&[token], &mut cache, cancel)?);
         }
         Ok(logits)
     }

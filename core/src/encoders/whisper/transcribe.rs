@@ -8,7 +8,7 @@
 
 use super::decoder::{Cache, Decoder, MAX_TOKENS};
 use super::encoder::{Encoded, Encoder};
-use super::matrix::Matrix;
+use super::matrix::{highest, log_sum, Matrix};
 use super::mel::{LogMel, HOP};
 use super::vocabulary::Vocabulary;
 use crate::cancel::CancelToken;
@@ -162,15 +162,9 @@ fn cut(samples: &[f32]) -> usize {
 
 /// The first of the highest logits.
 fn best(logits: &[f32]) -> (u32, f32) {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let highest = highest(logits);
     let token = logits.iter().position(|&x| x == highest).unwrap_or(0);
     (token as u32, highest)
-}
-
-/// Logarithm of the sum of exponentials.
-fn log_sum(logits: &[f32]) -> f32 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    highest + logits.iter().map(|x| (x - highest).exp()).sum::<f32>().ln()
 }
 
 /// Whether the tokens end in one phrase of up to 16 tokens, [`LOOP`] times over.

@@ -88,14 +88,13 @@ impl<'a> Weights<'a> {
     /// `{name}.weight` `[outputs, inputs]` and `{name}.bias` `[outputs]`.
     pub fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
         let weight = self.matrix(&format!("{name}.weight"), outputs, inputs)?;
-        Ok(Linear { weight, bias: self.vector(&format!("{name}.bias"), outputs)? })
+        Ok(Linear::new(&weight.data, &self.vector(&format!("{name}.bias"), outputs)?, inputs))
     }
 
     /// `{name}.weight` `[outputs, taps, inputs]` as a linear map of `taps * inputs` values, and `{name}.bias`.
     pub fn convolution(&self, name: &str, outputs: usize, taps: usize, inputs: usize) -> Result<Linear> {
         let data = widen(&self.half(&format!("{name}.weight"), &[outputs, taps, inputs])?);
-        let weight = Matrix { rows: outputs, cols: taps * inputs, data };
-        Ok(Linear { weight, bias: self.vector(&format!("{name}.bias"), outputs)? })
+        Ok(Linear::new(&data, &self.vector(&format!("{name}.bias"), outputs)?, taps * inputs))
     }
 
     pub fn norm(&self, name: &str, width: usize) -> Result<LayerNorm> {
