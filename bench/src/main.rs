@@ -3,11 +3,16 @@
 //! `machine read|f32|i16 THREADS` (gigabytes, or billions of operations, a second) · `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N`
 //! · `llm batch SEQUENCES BEFORE N`, N steps of so many sequences · `llm shape FILE q4_0|q8_0|q4_k` writes a
 //! model of LLaMA-2-7B's shape · `llm resident` (gigabytes, the most that the process had in memory so far)
+//! · `face load PACK CLIP FRAMES THREADS` · `face read` · `media CLIP FRAMES SIDE` · `speech load PACK CLIP THREADS` · `speech encode`, a window of 30 s
+//! · `speech decode TOKENS` after such a window · `speech transcribe`, the clip's sound · `speech voice`, its hidden states
 //! · `pipeline …`, see there
 
+mod face;
 mod machine;
+mod media;
 mod pipeline;
 mod shape;
+mod speech;
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -16,8 +21,11 @@ use emotion_llama_core::gguf::Gguf;
 use emotion_llama_core::llama::{KvCache, Llama};
 use emotion_llama_core::{CancelToken, Error, Result};
 
+use crate::face::Face;
+use crate::speech::Speech;
+
 fn main() {
-    let mut bench = Bench { llm: None, pipeline: Default::default() };
+    let mut bench = Bench { llm: None, face: None, speech: None, pipeline: Default::default() };
     for line in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match bench.run(&words) {
@@ -31,6 +39,8 @@ fn main() {
 
 struct Bench {
     llm: Option<(Llama, rayon::ThreadPool)>,
+    face: Option<(Face, rayon::ThreadPool)>,
+    speech: Option<(Speech, rayon::ThreadPool)>,
     pipeline: pipeline::Pipeline,
 }
 
@@ -72,6 +82,26 @@ impl Bench {
             ["llm", rest @ ..] => {
                 let (llama, pool) = self.llm.as_ref().ok_or_else(|| Error::invalid_argument("no model is loaded"))?;
                 pool.install(|| llm(llama, rest))
+            }
+            ["face", "load", pack, clip, frames, threads] => {
+                let began = Instant::now();
+                self.face = Some((Face::open(pack.as_ref(), clip, frames)?, pool(threads)?));
+                Ok(began.elapsed().as_secs_f64())
+            }
+            ["face", "read"] => {
+                let (face, pool) = self.face.as_ref().ok_or_else(|| Error::invalid_argument("no face is loaded"))?;
+                pool.install(|| face.read())
+            }
+            ["media", clip, frames, side] => media::time(clip, frames, side),
+            ["speech", "load", pack, clip, threads] => {
+                let began = Instant::now();
+                self.speech = Some((Speech::open(pack.as_ref(), clip)?, pool(threads)?));
+                Ok(began.elapsed().as_secs_f64())
+            }
+            ["speech", rest @ ..] => {
+                let (speech, pool) =
+                    self.speech.as_ref().ok_or_else(|| Error::invalid_argument("no speech is loaded"))?;
+                pool.install(|| speech.time(rest))
             }
             _ => Err(Error::invalid_argument(format!("{words:?} is no measurement"))),
         }

@@ -1,6 +1,6 @@
 """The benchmark suite: ours and the peer's alternately in one run, medians, as JSON and as a table.
 
-    python bench/suite [llm|encoders|media|pipeline|all] [--json FILE] [--markdown FILE] [--rounds 9]
+    python bench/suite [llm|encoders|speech|media|pipeline|all] [--json FILE] [--markdown FILE] [--rounds 9]
 
 The peers come from the registries: tools/bench.sh installs them. SPDX-License-Identifier: Apache-2.0
 """
@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measure import Machine, Ours, table  # noqa: E402
 
-# A suite is a module of its name with `rows(ours, machine, rounds)`; it is imported only when it is wanted, with its peers.
-SUITES = ["llm", "encoders", "media", "pipeline"]
+# A suite's modules with `rows(ours, machine, rounds)`; they are imported only when they are wanted, with their peers.
+SUITES = {"llm": ["llm"], "encoders": ["encoders", "speech"], "speech": ["speech"], "media": ["media"], "pipeline": ["pipeline"]}
 
 
 def main():
@@ -30,11 +30,10 @@ def main():
         machine = Machine(ours)
         print(machine)
         rows = []
-        for name in SUITES:
-            if options.suite in (name, "all"):
-                for row in importlib.import_module(name).rows(ours, machine, options.rounds):
-                    print(row, flush=True)
-                    rows.append(row)
+        for name in dict.fromkeys(name for suite, names in SUITES.items() if options.suite in (suite, "all") for name in names):
+            for row in importlib.import_module(name).rows(ours, machine, options.rounds):
+                print(row, flush=True)
+                rows.append(row)
     if options.json:
         options.json.write_text(json.dumps({"machine": machine.json(), "rows": [row.json() for row in rows]}, indent=1) + "\n", encoding="utf-8")
     if options.markdown:

@@ -13,8 +13,10 @@ THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 class Ours:
     """The program that times our side: a line in, a number out."""
 
+    program = [PROGRAM]
+
     def __enter__(self):
-        self.process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_):
