@@ -1,6 +1,7 @@
 """The language model against llama.cpp, whose C API is timed around `llama_decode`.
 
-The 7B shape has random weights, the same file for both. One file at a time lies in the work directory (4 or 7 GB); it is removed afterwards.
+The 7B shape has random weights, the same file for both. One file at a time lies in the work directory (4 or 7 GB; `BENCH_WORK`
+names another than build/bench); it is removed afterwards.
 """
 
 import os
