@@ -7,3 +7,5 @@ pub mod cancel;
 pub mod error;
 #[path = "../../../core/src/kernels/mod.rs"]
 pub mod kernels;
+#[path = "../../../core/src/nn/mod.rs"]
+pub mod nn;
