@@ -6,7 +6,10 @@
 //! · `face load PACK CLIP FRAMES THREADS` · `face read` · `media CLIP FRAMES SIDE` · `speech load PACK CLIP THREADS` · `speech encode`, a window of 30 s
 //! · `speech decode TOKENS` after such a window · `speech transcribe`, the clip's sound · `speech voice`, its hidden states
 //! · `pipeline …`, see there
+//! · `encoder write NAME f32|q8_0 FILE` (gives its bytes) · `encoder load NAME FILE THREADS` · `encoder run` · `encoder loss NAME FILE`, how far the
+//! loaded encoder's output is from that of FILE, a ratio
 
+mod encoders;
 mod face;
 mod machine;
 mod media;
@@ -21,11 +24,12 @@ use emotion_llama_core::gguf::Gguf;
 use emotion_llama_core::llama::{KvCache, Llama};
 use emotion_llama_core::{CancelToken, Error, Result};
 
+use crate::encoders::Encoder;
 use crate::face::Face;
 use crate::speech::Speech;
 
 fn main() {
-    let mut bench = Bench { llm: None, face: None, speech: None, pipeline: Default::default() };
+    let mut bench = Bench { llm: None, encoder: None, face: None, speech: None, pipeline: Default::default() };
     for line in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match bench.run(&words) {
@@ -41,6 +45,7 @@ struct Bench {
     llm: Option<(Llama, rayon::ThreadPool)>,
     face: Option<(Face, rayon::ThreadPool)>,
     speech: Option<(Speech, rayon::ThreadPool)>,
+    encoder: Option<(Encoder, rayon::ThreadPool)>,
     pipeline: pipeline::Pipeline,
 }
 
@@ -102,6 +107,25 @@ impl Bench {
                 let (speech, pool) =
                     self.speech.as_ref().ok_or_else(|| Error::invalid_argument("no speech is loaded"))?;
                 pool.install(|| speech.time(rest))
+            }
+            ["encoder", "write", name, kind, file] => Ok(encoders::write(name, kind, file.as_ref())? as f64),
+            ["encoder", "load", name, file, threads] => {
+                // What was loaded before is dropped first.
+                self.encoder = None;
+                let pool = pool(threads)?;
+                let began = Instant::now();
+                let encoder = Encoder::open(name, file.as_ref())?;
+                self.encoder = Some((encoder, pool));
+                Ok(began.elapsed().as_secs_f64())
+            }
+            ["encoder", rest @ ..] => {
+                let (encoder, pool) =
+                    self.encoder.as_ref().ok_or_else(|| Error::invalid_argument("no encoder is loaded"))?;
+                pool.install(|| match rest {
+                    ["run"] => encoder.run(),
+                    ["loss", name, file] => encoder.loss(&Encoder::open(name, file.as_ref())?),
+                    _ => Err(Error::invalid_argument(format!("{words:?} is no measurement"))),
+                })
             }
             _ => Err(Error::invalid_argument(format!("{words:?} is no measurement"))),
         }

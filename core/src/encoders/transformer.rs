@@ -10,7 +10,7 @@ use super::metadata::Metadata;
 use crate::cancel::CancelToken;
 use crate::error::Result;
 use crate::gguf::{vector, Gguf, Matrix};
-use crate::kernels::{self, add, matmul, sgemm, Isa, Precision, View};
+use crate::kernels::{self, linear, sgemm, Finish, Isa, Precision, View};
 
 /// Rows that one task of a row-wise operation takes.
 const ROWS_PER_TASK: usize = 16;
@@ -47,15 +47,35 @@ impl Linear {
 
     /// `x` `[n, columns]` to `[n, rows]`.
     pub(super) fn forward(&self, isa: Isa, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
-        let (rows, columns) = (self.weight.rows(), self.weight.columns());
-        let mut out = vec![0f32; x.len() / columns * rows];
-        for (x, out) in x.chunks(PRODUCT_ROWS * columns).zip(out.chunks_mut(PRODUCT_ROWS * rows)) {
-            matmul(isa, Precision::Fast, x, x.len() / columns, [self.weight.weights()], [out], cancel);
-            cancel.check()?;
-        }
-        for_rows(&mut out, rows, |_, chunk| chunk.chunks_exact_mut(rows).for_each(|row| add(row, &self.bias)));
+        let mut out = vec![0f32; x.len() / self.weight.columns() * self.weight.rows()];
+        forward_into(isa, x, [self], Finish::Store, [&mut out], cancel)?;
         Ok(out)
     }
+}
+
+/// `finish` of what `layers` make of the same `x` `[n, columns]`, each into its `out` `[n, rows]`.
+fn forward_into<const W: usize>(
+    isa: Isa,
+    x: &[f32],
+    layers: [&Linear; W],
+    finish: Finish,
+    mut out: [&mut [f32]; W],
+    cancel: &CancelToken,
+) -> Result<()> {
+    let columns = layers.first().map_or(1, |layer| layer.weight.columns());
+    for (part, x) in x.chunks(PRODUCT_ROWS * columns).enumerate() {
+        let n = x.len() / columns;
+        let mut layer = layers.iter();
+        let out = out.each_mut().map(|out| {
+            let rows = layer.next().map_or(0, |layer| layer.weight.rows());
+            let first = part * PRODUCT_ROWS * rows;
+            out.get_mut(first..first + n * rows).unwrap_or_default()
+        });
+        let layers = layers.map(|layer| (layer.weight.weights(), layer.bias.as_slice()));
+        linear(isa, Precision::Int8, x, layers, finish, out, cancel);
+        cancel.check()?;
+    }
+    Ok(())
 }
 
 /// A layer normalisation with weight and bias.
@@ -179,12 +199,15 @@ impl Block {
     /// Replaces `x` `[tokens, width]` by the block's output.
     pub(super) fn forward(&self, isa: Isa, x: &mut [f32], cancel: &CancelToken) -> Result<()> {
         let attended = self.attend(isa, &self.norm1.forward(isa, x), cancel)?;
-        add(x, &self.out.forward(isa, &attended, cancel)?);
-        let width = self.norm1.weight.len();
+        forward_into(isa, &attended, [&self.out], Finish::Add, [&mut *x], cancel)?;
+        drop(attended);
+        let (width, mlp) = (self.norm1.weight.len(), self.fc1.weight.rows());
+        let mut hidden = vec![0f32; (x.len() / width).min(FEED_FORWARD_ROWS) * mlp];
         for rows in x.chunks_mut(FEED_FORWARD_ROWS * width) {
-            let mut hidden = self.fc1.forward(isa, &self.norm2.forward(isa, rows), cancel)?;
-            gelu(isa, &mut hidden, self.fc1.weight.rows());
-            add(rows, &self.fc2.forward(isa, &hidden, cancel)?);
+            let Some(hidden) = hidden.get_mut(..rows.len() / width * mlp) else { continue };
+            let normalised = self.norm2.forward(isa, rows);
+            forward_into(isa, &normalised, [&self.fc1], Finish::Gelu, [&mut *hidden], cancel)?;
+            forward_into(isa, hidden, [&self.fc2], Finish::Add, [rows], cancel)?;
         }
         Ok(())
     }
@@ -198,8 +221,10 @@ impl Block {
                 let part = |i: usize| qkv.get(i * width..).unwrap_or_default();
                 attention(isa, [part(0), part(1), part(2)], 3 * width, [tokens, width, self.heads], cancel)
             }
-            Projections::Split([q, k, v]) => {
-                let parts = [q.forward(isa, x, cancel)?, k.forward(isa, x, cancel)?, v.forward(isa, x, cancel)?];
+            Projections::Split(layers) => {
+                let mut parts = [0; 3].map(|_| vec![0f32; x.len()]);
+                let out = parts.each_mut().map(Vec::as_mut_slice);
+                forward_into(isa, x, layers.each_ref(), Finish::Store, out, cancel)?;
                 attention(isa, parts.each_ref().map(Vec::as_slice), width, [tokens, width, self.heads], cancel)
             }
         }

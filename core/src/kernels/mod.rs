@@ -11,6 +11,8 @@ mod attention;
 #[allow(unsafe_code)]
 mod avx2;
 mod blocks;
+#[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+mod bytes;
 #[allow(unsafe_code)]
 mod crew;
 #[allow(unsafe_code)]
@@ -18,6 +20,7 @@ mod dense;
 // In the modules that may leave out the block every unsafe function is a run of instructions that its caller must have found: a block around each would say no more.
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 pub(crate) mod lanes;
+mod linear;
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 mod output;
 #[allow(unsafe_code)]
@@ -34,6 +37,7 @@ pub use attention::{attend, Context};
 pub use blocks::{chunks, half, WeightType};
 pub use crew::{for_each, for_each_row, with_crew};
 pub use dense::{add, attend_row, dot, rms_norm, AttentionShape};
+pub use linear::{linear, Finish};
 pub use product::{matmul, Weights};
 pub use quantize::pack;
 pub use rowwise::{gelu, layer_norm, silu_mul, softmax_rows};
@@ -48,6 +52,10 @@ pub enum Precision {
     /// half the time or less.
     #[default]
     Fast,
+    /// Rounded to 8 bits, 32 to a scale, where weights have 8 bits too (Q8_0) and the product is a [`linear`] layer's; elsewhere as `Fast`.
+    /// With random weights at full size an encoder's output differs from f32's by 1.1 to 1.5 % of its length, of which the weights' rounding alone
+    /// makes four fifths.
+    Int8,
 }
 
 /// Which build of the hot loops runs.

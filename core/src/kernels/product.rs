@@ -96,7 +96,7 @@ pub fn matmul<const W: usize>(
     mut out: [&mut [f32]; W],
     cancel: &CancelToken,
 ) {
-    let fast = precision == Precision::Fast;
+    let fast = precision != Precision::Full;
     if fast {
         quantised::multiply(isa, x, n, &weights, &mut out, cancel);
     }

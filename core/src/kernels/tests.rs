@@ -300,4 +300,5 @@ fn the_gate_is_silu() {
     }
 }
 
+mod linear;
 mod rowwise;
