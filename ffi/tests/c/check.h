@@ -145,7 +145,7 @@ static inline char *answer_of(const emotion_llama_text *text) {
     const char *data = emotion_llama_text_data(text), *times = strstr(data, "\"timings_ms\":{"), *after;
     size_t before;
     char *answer;
-    CHECK(times != NULL && (after = strchr(times, '}')) != NULL);
+    CHECK(times != NULL && (after = strstr(times, "\"model\":")) != NULL);
     before = (size_t)(times - data);
     answer = malloc(strlen(data) + 1);
     CHECK(answer != NULL);
