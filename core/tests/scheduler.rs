@@ -96,10 +96,15 @@ fn a_text_that_is_stopped_leaves_the_others_and_its_cache_alone() {
 
         let cancel = CancelToken::new();
         let mut cancelled = cache.clone();
+        let mut heard = 0;
         let error = write(&mut cancelled, &cancel, &mut |_| {
+            heard += 1;
+            // Meanwhile further tokens are written.
+            std::thread::sleep(std::time::Duration::from_millis(100));
             cancel.cancel();
             ControlFlow::Continue(())
         });
+        assert_eq!(heard, 1);
         assert_eq!(error.unwrap_err().kind, ErrorKind::Cancelled);
         assert_eq!(cancelled.len(), before);
 

@@ -106,6 +106,10 @@ impl Scheduler {
         let mut ids = Vec::new();
         let mut broken = false;
         while let Some(id) = held.next() {
+            // What was written ahead of a caller that wants no more is not given to it.
+            if cancel.is_cancelled() {
+                break;
+            }
             ids.push(id);
             if on_token(id).is_break() {
                 broken = true;
@@ -115,6 +119,10 @@ impl Scheduler {
         held.finish();
         let end = held.end.take();
         drop(held);
+        if let Err(error) = cancel.check() {
+            cache.truncate(before);
+            return Err(error);
+        }
         if broken {
             // Without what was written after the caller had enough.
             cache.truncate(before + ids.len().saturating_sub(1));
