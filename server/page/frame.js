@@ -6,6 +6,8 @@ import { once, settled } from "./clip.js";
 const WIDEST = 1280;
 // A frame is shown from its time on; rounding must not fall to the one before.
 const AFTER_S = 0.001;
+// How often a picture that is not there yet is drawn again: for a second.
+const TRIES = 20;
 
 /** Draws the frame of `clip` at `frame.time_s` and the box `frame.face`. False if the browser cannot show it. */
 export async function draw(canvas, clip, frame) {
@@ -20,11 +22,21 @@ export async function draw(canvas, clip, frame) {
     canvas.height = Math.round(height * scale);
     const context = canvas.getContext("2d");
     context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    // Near its end a video may say that it has a picture a moment before it does: until then nothing is drawn.
+    for (let tries = 0; clip.kind === "video" && isEmpty(context) && tries < TRIES; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    }
     if (frame.face) box(context, frame.face, scale);
     return true;
   } catch {
     return false;
   }
+}
+
+/** Whether nothing was drawn: a picture of a video is opaque. */
+function isEmpty(context) {
+  return context.getImageData(0, 0, 1, 1).data[3] === 0;
 }
 
 /** A picture of the clip at `time`, in an element of its own: the player stays where the person put it. */
