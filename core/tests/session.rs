@@ -6,7 +6,7 @@ mod reference;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use common::{clip, engine, pack_dir};
 use emotion_llama_core::analysis::{Analysis, Timings};
@@ -32,6 +32,12 @@ use safetensors::SafeTensors;
 /// activation's 16 bits.
 const OTHER_PASSES: f32 = 1e-3;
 const WHY: &str = "Why do you think so?";
+
+/// Held by each test: texts that are written together differ from one that is written alone in the last digits, and answers are compared whole.
+fn turn() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn request(code: &str) -> Request {
     Request { transcript: Transcript::Text("Don't forget a jacket.".into()), ..Request::new(clip(code)) }
@@ -99,6 +105,7 @@ fn check_first_answer(engine: &Engine, code: &str, observation: &Observation, qu
 
 #[test]
 fn the_first_answer_is_that_of_an_analysis() {
+    let _turn = turn();
     for question in [
         question(None, None, 32),
         question(Some(Task::Reason), None, 32),
@@ -157,6 +164,7 @@ fn check_asking_again(engine: &Engine, observation: &Observation) {
 
 #[test]
 fn a_second_question_follows_the_first_and_reads_only_what_is_new() {
+    let _turn = turn();
     check_asking_again(engine(), happy());
     let Some((engine, observation)) = published() else { return };
     check_asking_again(engine, observation);
@@ -181,6 +189,7 @@ fn mini() -> (Llama, Tokenizer, CueProjector, Pack) {
 /// A follow-up's labels get the scores that they get when the whole conversation is one prompt.
 #[test]
 fn the_built_in_models_conversation_is_the_one_that_its_template_writes() {
+    let _turn = turn();
     let (llama, tokenizer, projector, pack) = mini();
     let ModelSpec::Cues(spec) = &pack.manifest().model else { panic!("a pack with cues") };
     let spec = &spec.prompt;
@@ -227,6 +236,7 @@ fn the_built_in_models_conversation_is_the_one_that_its_template_writes() {
 /// A follow-up's text is what the published model writes when the whole conversation is one prompt.
 #[test]
 fn the_published_models_conversation_is_llamas_chat_format() {
+    let _turn = turn();
     let Some((engine, observation)) = published() else { return };
     let Language { llama, tokenizer, projector } = Language::open(Path::new(engine.pack().dir()));
     let encoded = observation.features.encoded.as_ref().unwrap();
@@ -303,6 +313,7 @@ fn check_cancelling(engine: &Engine, observation: &Observation) {
 
 #[test]
 fn a_cancelled_or_refused_question_leaves_no_trace() {
+    let _turn = turn();
     check_cancelling(engine(), happy());
     let Some((engine, observation)) = published() else { return };
     check_cancelling(engine, observation);
@@ -310,6 +321,7 @@ fn a_cancelled_or_refused_question_leaves_no_trace() {
 
 #[test]
 fn a_full_context_is_refused_until_the_session_is_reset() {
+    let _turn = turn();
     let ModelSpec::Cues(spec) = &engine().pack().manifest().model else { panic!("a pack with cues") };
     let gguf = Gguf::open(&engine().pack().path(&spec.llm.weights)).unwrap();
     let context = Llama::load(&gguf).unwrap().config().context;
@@ -333,6 +345,7 @@ fn a_full_context_is_refused_until_the_session_is_reset() {
 
 #[test]
 fn a_conversation_stays_on_its_prompt_path() {
+    let _turn = turn();
     let Some((engine, observation)) = published() else { return };
     let on = |path| Question { prompt_path: path, ..question(None, None, 4) };
     let mut session = Session::new(engine, observation.clone());
@@ -352,6 +365,7 @@ fn a_conversation_stays_on_its_prompt_path() {
 
 #[test]
 fn two_sessions_of_one_engine_do_not_meet() {
+    let _turn = turn();
     fn sendable<T: Send>(value: T) -> T {
         value
     }
