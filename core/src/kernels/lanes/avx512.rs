@@ -9,7 +9,7 @@ use super::{Lanes, RowLanes};
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn dot_pairs_16(mut sum: __m512i, x: __m512i, y: __m512i) -> __m512i {
+pub unsafe fn dot_pairs_16(mut sum: __m512i, x: __m512i, y: __m512i) -> __m512i {
     asm!("vpdpwssd {0}, {1}, {2}", inout(zmm_reg) sum, in(zmm_reg) x, in(zmm_reg) y, options(pure, nomem, nostack, preserves_flags));
     sum
 }

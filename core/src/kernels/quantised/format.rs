@@ -61,7 +61,7 @@ unsafe fn half<L: Lanes>(from: *const u8) -> f32 {
 
 /// The scales and minima of a Q4_K block's eight groups, from its twelve bytes of them.
 #[inline(always)]
-fn q4k_groups(packed: [u8; 12]) -> ([u8; 8], [u8; 8]) {
+pub fn q4k_groups(packed: [u8; 12]) -> ([u8; 8], [u8; 8]) {
     let [scales, minima, mixed] =
         [0, 4, 8].map(|at| u32::from_le_bytes([packed[at], packed[at + 1], packed[at + 2], packed[at + 3]]));
     // The upper groups keep their top two bits with the lower ones.

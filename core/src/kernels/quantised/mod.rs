@@ -8,6 +8,8 @@ mod format;
 mod rounded;
 mod row;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod wide_row;
 
 use std::cell::Cell;
 
@@ -63,6 +65,10 @@ pub fn multiply<const W: usize>(
     if n == 1 {
         let mut rounded = ROUNDED.take();
         rounded.fill(isa, x);
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512 && weights.iter().any(|weights| weights.kind == WeightType::Q4K) {
+            wide_row::cross(&rounded.values, &mut rounded.crossed);
+        }
         tasks(weights, ROW_TASK, cancel, &|w, rows, first| {
             // SAFETY: no two tasks have rows in common, so their parts of the output do not overlap.
             let out = unsafe { outputs[w].part(first, rows.rows) };
@@ -246,7 +252,10 @@ fn by_row(isa: Isa, rows: Weights<'_>, x: &Rounded, out: &mut [f32]) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 unsafe fn by_row_avx512(rows: Weights<'_>, x: &Rounded, out: &mut [f32]) {
-    by_row_of::<Avx512>(rows, x, out);
+    match rows.kind {
+        WeightType::Q4K => wide_row::multiply(rows.bytes, x, out),
+        _ => by_row_of::<Avx512>(rows, x, out),
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

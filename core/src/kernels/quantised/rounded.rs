@@ -26,6 +26,8 @@ pub struct Rounded {
     pub scales: Vec<f32>,
     /// The sum of the activations of a group, as they were, `[n, columns / 32]`.
     pub sums: Vec<f32>,
+    /// The values in the order of `wide_row`, where it is used.
+    pub crossed: Vec<i16>,
 }
 
 impl Rounded {
@@ -35,7 +37,7 @@ impl Rounded {
         self.values.resize(x.len(), 0);
         self.scales.resize(groups, 0.0);
         self.sums.resize(groups, 0.0);
-        let Self { values, scales, sums } = self;
+        let Self { values, scales, sums, .. } = self;
         dispatch!(isa, round_all(x: &[f32], values: &mut [i16], scales: &mut [f32], sums: &mut [f32]));
     }
 }

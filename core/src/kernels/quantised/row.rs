@@ -9,7 +9,7 @@ const STEP: usize = 8;
 /// Sums of products.
 const CHAINS: usize = 4;
 /// How far ahead memory is fetched. What the processor fetches by itself ends with a page.
-const AHEAD: usize = 6144;
+pub const AHEAD: usize = 6144;
 
 /// What the products of a row are summed in.
 pub struct Sums<L: Lanes> {
