@@ -373,7 +373,8 @@ void emotion_llama_set_thread_count(uint32_t threads);
 
  `options` is a JSON object: `source`, a pack's directory, a pack's name or a server's address (`http://…`, `https://…`), is required. For
  packs: `search`, the directories in which names are looked for; `verify`, whether the files' checksums are compared (default true);
- `threads`, how many each call computes with (default as `emotion_llama_set_thread_count` says). For servers: `api_key`; `timeout_s` for a
+ `threads`, how many each call computes with (default as `emotion_llama_set_thread_count` says); `device`, where: `auto` (a graphics
+ processor if one can be used, the default), `cpu`, `cuda`, `cuda:NUMBER` or `cuda:UUID`. For servers: `api_key`; `timeout_s` for a
  whole call (default 600) and `connect_timeout_s` (default 10); `ca_file`, PEM certificates to trust in place of the usual ones;
  `upload`, `auto` (files that can be read here are sent, the default) or `never` (every path is the server's). Options for the other
  kind of source are passed over. `cancel` may be NULL, `progress` too, which packs report to; `userdata` is handed to it as it is.

@@ -26,6 +26,8 @@ type Options struct {
 	SkipVerify bool
 	// Threads is how many threads each call computes with; 0 for what [SetThreadCount] says.
 	Threads int
+	// Device is where it computes: auto (a graphics processor if one can be used), cpu, cuda, cuda:1 or cuda:UUID; empty for auto.
+	Device string
 	// Progress is told how far a load is, in bytes, on the goroutine that called [Open]. End the context to stop the load.
 	Progress func(done, total uint64)
 
@@ -60,6 +62,7 @@ type wireOptions struct {
 	Search         []string `json:"search,omitempty"`
 	Verify         *bool    `json:"verify,omitempty"`
 	Threads        int      `json:"threads,omitempty"`
+	Device         string   `json:"device,omitempty"`
 	APIKey         string   `json:"api_key,omitempty"`
 	Timeout        float64  `json:"timeout_s,omitempty"`
 	ConnectTimeout float64  `json:"connect_timeout_s,omitempty"`
@@ -71,6 +74,7 @@ func (o *Options) wire(l *library) (string, error) {
 	wire := wireOptions{
 		Search:         o.Search,
 		Threads:        o.Threads,
+		Device:         o.Device,
 		APIKey:         o.APIKey,
 		Timeout:        o.Timeout.Seconds(),
 		ConnectTimeout: o.ConnectTimeout.Seconds(),

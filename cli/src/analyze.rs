@@ -132,7 +132,7 @@ fn open(options: &AnalyzeOptions, progress: &Progress) -> Result<Backend, Error>
         None => std::env::var(API_KEY_VARIABLE).ok().filter(|key| !key.is_empty()),
     };
     let backend_options = BackendOptions {
-        engine: EngineOptions { search: search_path(), ..EngineOptions::default() },
+        engine: EngineOptions { search: search_path(), device: options.device.clone(), ..EngineOptions::default() },
         remote: RemoteOptions { api_key, ..RemoteOptions::default() },
     };
     let (cancel, source) = (CancelToken::new(), options.api_url.as_deref());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use emotion_llama_core::convert::Quantization;
 use emotion_llama_core::face::FramePick;
+use emotion_llama_core::placement::Placement;
 use emotion_llama_core::prompt::published::PromptPath;
 
 /// Name of the pack that is used when none is named.
@@ -119,6 +120,9 @@ pub struct AnalyzeOptions {
     /// whole; with 1 they are printed as they are written
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
+    /// Where the model computes: auto (a graphics processor if one can be used), cpu, cuda, cuda:NUMBER or cuda:UUID
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = parse_device)]
+    pub device: Placement,
     /// Print one JSON object a line for each input, and nothing else
     #[arg(long)]
     pub json: bool,
@@ -329,6 +333,10 @@ pub enum ShapeName {
     Tiny,
     /// One layer each, small pictures and few words, for tests
     Least,
+}
+
+fn parse_device(value: &str) -> Result<Placement, String> {
+    value.parse().map_err(|error: emotion_llama_core::Error| error.to_string())
 }
 
 fn parse_frame(value: &str) -> Result<FramePick, String> {

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use emotion_llama_core::engine::{Engine, EngineOptions};
 use emotion_llama_core::pack::{find, PackRef};
 use emotion_llama_core::perceive::Observation;
+use emotion_llama_core::placement::gpus;
 use emotion_llama_core::request::Question;
 use emotion_llama_core::{media, CancelToken};
 
@@ -23,6 +24,18 @@ pub fn run(options: &DoctorOptions) -> io::Result<ExitCode> {
     let mut report = Report { sound: true };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     report.say(true, "processor", &format!("{}, {threads} threads, {}", std::env::consts::ARCH, cpu_features()))?;
+    match gpus() {
+        Ok(found) => {
+            for gpu in found {
+                let (major, minor) = gpu.capability;
+                let memory = gpu.memory as f64 / f64::from(1 << 30);
+                let text =
+                    format!("cuda:{} {}, {memory:.0} GiB, compute capability {major}.{minor}", gpu.index, gpu.name);
+                report.say(true, "GPU", &text)?;
+            }
+        }
+        Err(reason) => line("none", AnsiColor::Cyan, "GPU", &reason)?,
+    }
     report.say(true, "FFmpeg", &media::backend_version())?;
     let missing: Vec<&str> = DECODERS.into_iter().filter(|name| !media::has_decoder(name)).collect();
     if missing.is_empty() {

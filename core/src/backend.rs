@@ -69,7 +69,7 @@ impl Backend {
             },
             "labels": manifest.labels,
             "tasks": manifest.model.tasks(),
-            "devices": ["cpu"],
+            "devices": engine.devices(),
             "threads": engine.threads(),
         })
     }

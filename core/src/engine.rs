@@ -12,6 +12,7 @@ use crate::features::ClipFeatures;
 use crate::media::{self, Clip, Sampling};
 use crate::pack::{find, LoadProgress, Loading, Pack, PackRef};
 use crate::perceive::{Observation, Perception};
+use crate::placement::{GpuInfo, Placement};
 use crate::request::{check_text, ClipRequest, Question, Request, Transcript};
 use crate::respond::{Memory, Responder};
 use crate::workers::Workers;
@@ -25,11 +26,13 @@ pub struct EngineOptions {
     pub verify: bool,
     /// Threads that each call computes with; 0, the default, for one per processor.
     pub threads: usize,
+    /// Where the models compute. Default: on a graphics processor if there is one that can be used.
+    pub device: Placement,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { search: Vec::new(), verify: true, threads: 0 }
+        Self { search: Vec::new(), verify: true, threads: 0, device: Placement::default() }
     }
 }
 
@@ -51,13 +54,14 @@ struct Inner {
     perception: Perception,
     responder: Responder,
     workers: Workers,
+    gpu: Option<GpuInfo>,
 }
 
 impl Engine {
     /// Opens the pack that `wanted` names and loads its models.
     ///
     /// # Errors
-    /// `not_found` if there is no such pack; `pack_invalid` naming the file that is missing, damaged or of another version.
+    /// `not_found` if there is no such pack, or not the device that was asked for; `pack_invalid` naming the file that is missing, damaged or of another version.
     pub fn open(wanted: &PackRef, options: &EngineOptions) -> Result<Self> {
         Self::open_observed(wanted, options, &CancelToken::new(), &|_| {})
     }
@@ -74,6 +78,7 @@ impl Engine {
     ) -> Result<Self> {
         cancel.check()?;
         let pack = find(wanted, &options.search)?;
+        let gpu = options.device.resolve()?;
         let workers = Workers::new(options.threads)?;
         let loading = Loading::new(&pack, options.verify, cancel, report);
         let (perception, responder) = workers.run(|| {
@@ -86,12 +91,23 @@ impl Engine {
         })?;
         loading.finish()?;
         tracing::debug!(pack = pack.manifest().name, digest = pack.digest(), "opened");
-        Ok(Self(Arc::new(Inner { pack, perception, responder, workers })))
+        Ok(Self(Arc::new(Inner { pack, perception, responder, workers, gpu })))
     }
 
     /// Threads that each call computes with.
     pub fn threads(&self) -> usize {
         self.0.workers.threads()
+    }
+
+    /// The graphics processor that the models compute on; None for the processor.
+    pub fn gpu(&self) -> Option<&GpuInfo> {
+        self.0.gpu.as_ref()
+    }
+
+    /// What it computes with: `cpu`, after the graphics processor if there is one, for example `cuda:0`.
+    pub fn devices(&self) -> Vec<String> {
+        let gpu = self.gpu().map(|gpu| format!("cuda:{}", gpu.index));
+        gpu.into_iter().chain(["cpu".to_owned()]).collect()
     }
 
     /// The pack that was opened.

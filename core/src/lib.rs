@@ -26,6 +26,7 @@ pub mod nn;
 pub mod npy;
 pub mod pack;
 pub mod perceive;
+pub mod placement;
 pub mod preprocess;
 pub mod projector;
 pub mod prompt;

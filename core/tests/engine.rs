@@ -313,6 +313,20 @@ fn a_load_tells_how_far_it_is_and_can_be_stopped() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_named_with_the_reason() {
+    let open = |device: &str| {
+        let options = EngineOptions { verify: false, device: device.parse().unwrap(), ..EngineOptions::default() };
+        Engine::open(&PackRef::Dir(common::pack_dir()), &options)
+    };
+    // A number that no machine has, with or without CUDA in the build.
+    let error = open("cuda:4095").err().unwrap();
+    assert_eq!(error.name(), "not_found");
+    assert!(error.message.contains("cuda:4095"), "{error}");
+    let engine = open("cpu").unwrap();
+    assert_eq!((engine.devices(), engine.gpu()), (vec!["cpu".to_owned()], None));
+}
+
+#[test]
 fn the_number_of_threads_does_not_change_the_answer() {
     let request = Request { transcript: Transcript::None, ..Request::new(common::clip("HAP")) };
     let answer = |threads| {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use emotion_llama_core::backend::{Backend, BackendOptions};
 use emotion_llama_core::engine::EngineOptions;
 use emotion_llama_core::pack::LoadProgress;
+use emotion_llama_core::placement::Placement;
 use emotion_llama_core::remote::{RemoteOptions, Upload as RemoteUpload};
 use emotion_llama_core::{CancelToken, Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -44,6 +45,8 @@ struct OpenOptions {
     #[serde(default = "yes")]
     verify: bool,
     threads: Option<usize>,
+    #[serde(default)]
+    device: Placement,
     api_key: Option<String>,
     timeout_s: Option<f64>,
     connect_timeout_s: Option<f64>,
@@ -76,7 +79,8 @@ pub extern "C" fn emotion_llama_set_thread_count(threads: u32) {
 ///
 /// `options` is a JSON object: `source`, a pack's directory, a pack's name or a server's address (`http://…`, `https://…`), is required. For
 /// packs: `search`, the directories in which names are looked for; `verify`, whether the files' checksums are compared (default true);
-/// `threads`, how many each call computes with (default as `emotion_llama_set_thread_count` says). For servers: `api_key`; `timeout_s` for a
+/// `threads`, how many each call computes with (default as `emotion_llama_set_thread_count` says); `device`, where: `auto` (a graphics
+/// processor if one can be used, the default), `cpu`, `cuda`, `cuda:NUMBER` or `cuda:UUID`. For servers: `api_key`; `timeout_s` for a
 /// whole call (default 600) and `connect_timeout_s` (default 10); `ca_file`, PEM certificates to trust in place of the usual ones;
 /// `upload`, `auto` (files that can be read here are sent, the default) or `never` (every path is the server's). Options for the other
 /// kind of source are passed over. `cancel` may be NULL, `progress` too, which packs report to; `userdata` is handed to it as it is.
@@ -112,7 +116,7 @@ pub unsafe extern "C" fn emotion_llama_engine_open(
 
 fn open(options: OpenOptions, cancel: &CancelToken, report: &(dyn Fn(LoadProgress) + Sync)) -> Result<Backend> {
     let threads = options.threads.unwrap_or_else(|| THREADS.load(Ordering::Relaxed));
-    let engine = EngineOptions { search: options.search, verify: options.verify, threads };
+    let engine = EngineOptions { search: options.search, verify: options.verify, threads, device: options.device };
     let defaults = RemoteOptions::default();
     let remote = RemoteOptions {
         api_key: options.api_key,

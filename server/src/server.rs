@@ -72,6 +72,7 @@ impl Server {
             search: config.model.search.iter().cloned().chain(search).collect(),
             verify: config.model.verify,
             threads: config.model.threads,
+            device: config.model.device.clone(),
         };
         let mut listeners = Vec::new();
         for port in [Some(config.listen.port), config.listen.fastapi_port].into_iter().flatten() {

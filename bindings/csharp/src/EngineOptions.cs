@@ -30,6 +30,9 @@ namespace EmotionLlama
         /// <summary>How many threads each call computes with.</summary>
         public int? Threads { get; set; }
 
+        /// <summary>Where it computes: <c>auto</c> (a graphics processor if one can be used), <c>cpu</c>, <c>cuda</c>, <c>cuda:1</c> or <c>cuda:UUID</c>.</summary>
+        public string Device { get; set; }
+
         /// <summary>The server's key.</summary>
         public string ApiKey { get; set; }
 
@@ -62,6 +65,7 @@ namespace EmotionLlama
                 .Field("search", search == null || search.Count == 0 ? null : search)
                 .Field("verify", Verify)
                 .Field("threads", Threads)
+                .Field("device", Device)
                 .Field("api_key", ApiKey)
                 .Field("timeout_s", Timeout == null ? (double?)null : Timeout.Value.TotalSeconds)
                 .Field("connect_timeout_s", ConnectTimeout == null ? (double?)null : ConnectTimeout.Value.TotalSeconds)

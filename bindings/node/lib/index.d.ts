@@ -19,6 +19,8 @@ export interface PackOptions extends CommonOptions {
   verify?: boolean;
   /** How many threads each call computes with; one per processor when left out. */
   threads?: number;
+  /** Where it computes: `auto` (a graphics processor if one can be used), `cpu`, `cuda`, `cuda:1` or `cuda:UUID`; `auto` when left out. */
+  device?: string;
   /** Told how many bytes are loaded. Returning false stops the load. */
   onProgress?: (done: number, total: number) => unknown;
 }

@@ -31,6 +31,9 @@ pub struct Flags {
     /// Threads of one analysis; 0 for one per processor
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Where it computes: `auto`, `cpu`, `cuda`, `cuda:NUMBER` or `cuda:UUID` [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
     /// Analyses that run side by side [default: 1]
     #[arg(long, value_name = "N")]
     pub running: Option<usize>,
@@ -81,6 +84,7 @@ impl Flags {
         put("listen.insecure", self.insecure.then(|| "true".to_owned()));
         put("model.pack", self.pack.clone());
         put("model.threads", self.threads.map(|count| count.to_string()));
+        put("model.device", self.device.clone());
         put("queue.running", self.running.map(|count| count.to_string()));
         put("queue.waiting", self.waiting.map(|count| count.to_string()));
         if !self.media_root.is_empty() {

@@ -7,6 +7,7 @@ mod secret;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use emotion_llama_core::placement::Placement;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -92,13 +93,21 @@ pub struct Model {
     pub search: Vec<PathBuf>,
     /// Threads of one analysis; 0 for one per processor.
     pub threads: usize,
+    /// Where it computes: `auto`, `cpu`, `cuda`, `cuda:NUMBER` or `cuda:UUID`.
+    pub device: Placement,
     /// Whether every file's checksum is compared while the pack loads.
     pub verify: bool,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self { pack: "emotion-llama-mini".into(), search: Vec::new(), threads: 0, verify: true }
+        Self {
+            pack: "emotion-llama-mini".into(),
+            search: Vec::new(),
+            threads: 0,
+            device: Placement::Auto,
+            verify: true,
+        }
     }
 }
 

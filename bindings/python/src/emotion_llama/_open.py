@@ -31,6 +31,7 @@ def options_of(
     search: list[StrPath] | None,
     verify: bool | None,
     threads: int | None,
+    device: str | None,
     options: Mapping[str, Any] | None,
 ) -> bytes:
     """The JSON for `engine_open`."""
@@ -46,7 +47,7 @@ def options_of(
         "ca_file": ca_file,
         "upload": upload,
     }
-    local: dict[str, Any] = {"search": search, "verify": verify, "threads": threads}
+    local: dict[str, Any] = {"search": search, "verify": verify, "threads": threads, "device": device}
     if api_url is None:
         local["search"] = search if search is not None else [directory for directory in _directories() if directory.is_dir()]
     return _library.to_json({"source": os.fspath(source), **remote, **local, **(options or {})})

@@ -39,6 +39,7 @@ class AsyncEmotionLLaMA:
         search: list[StrPath] | None = None,
         verify: bool | None = None,
         threads: int | None = None,
+        device: str | None = None,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         options: Mapping[str, Any] | None = None,
@@ -54,6 +55,7 @@ class AsyncEmotionLLaMA:
             search=search,
             verify=verify,
             threads=threads,
+            device=device,
             options=options,
         )
         self._progress = progress

@@ -26,6 +26,7 @@ class EmotionLLaMA:
     `EmotionLLaMA(api_url="http://…")` asks a server. Loading takes seconds for large packs; `progress` is told how far it is.
 
     - `threads`: how many each call computes with; left out: one per processor.
+    - `device`: where it computes: `"auto"` (a graphics processor if one can be used, the default), `"cpu"`, `"cuda"`, `"cuda:1"` or `"cuda:UUID"`.
     - `verify`: whether the pack's checksums are compared (default True).
     - `api_key`, `timeout_s` (600), `connect_timeout_s` (10), `ca_file` (PEM), `upload` (`"auto"`: local files are sent; `"never"`: paths are the
       server's): for a server.
@@ -47,6 +48,7 @@ class EmotionLLaMA:
         search: list[StrPath] | None = None,
         verify: bool | None = None,
         threads: int | None = None,
+        device: str | None = None,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         options: Mapping[str, Any] | None = None,
@@ -62,6 +64,7 @@ class EmotionLLaMA:
             search=search,
             verify=verify,
             threads=threads,
+            device=device,
             options=options,
         )
         token = token_of_call(cancel)

@@ -37,7 +37,7 @@ pub struct Model {
     labels: Vec<String>,
     /// `emotion`, and `reason` where the model gives reasons.
     tasks: Vec<String>,
-    /// What it computes on.
+    /// What it computes with: `cpu`, after a graphics processor (`cuda:0`) if there is one.
     devices: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub async fn list(State(app): State<Arc<App>>) -> ApiResult<Json<Models>> {
         architecture: manifest.model.architecture().to_string(),
         labels: manifest.labels.clone(),
         tasks: manifest.model.tasks().iter().map(ToString::to_string).collect(),
-        devices: vec!["cpu".into()],
+        devices: engine.devices(),
     };
     Ok(Json(Models { object: "list", data: vec![model] }))
 }

@@ -324,6 +324,18 @@ public final class EmotionLLaMA implements AutoCloseable {
         }
 
         /**
+         * Where it computes.
+         *
+         * @param device {@code auto} (a graphics processor if one can be used, the default), {@code cpu}, {@code cuda}, {@code cuda:1} or
+         *     {@code cuda:UUID}
+         * @return this
+         */
+        public Builder device(String device) {
+            options.addProperty("device", device);
+            return this;
+        }
+
+        /**
          * Is told how far the load is.
          *
          * @param progress what is told
