@@ -1,7 +1,7 @@
 //! What the language model and the encoders compute with: products with weights that stay as they lie in the file, attention, norms, gates.
 //!
 //! Products with quantised weights run in integers ([`Precision::Fast`]), or unpack weights to f32 ([`Precision::Full`], and for weights that are
-//! floats or of a rarer type): a weight row at a time for one row of activations, else by panels that the `gemm` crate multiplies.
+//! floats or of a rarer type): a weight row at a time for one row of activations, else many rows with many tokens side by side in vectors.
 //!
 //! Hot loops are compiled for several instruction sets and chosen at run time, see [`Isa`].
 
@@ -21,6 +21,8 @@ mod dense;
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 pub(crate) mod lanes;
 mod linear;
+#[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+mod many;
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 mod output;
 #[allow(unsafe_code)]

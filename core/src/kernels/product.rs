@@ -2,24 +2,12 @@
 
 use std::cell::RefCell;
 
-use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::quantised::{self, is_grouped};
-use super::{blocks, sgemm, Isa, Precision, View, WeightType};
+use super::{blocks, many, Isa, Precision, WeightType};
 use crate::cancel::CancelToken;
 
-/// Weight rows unpacked at a time: a panel of 576 or 1536 columns stays in the second-level cache.
-const PANEL_ROWS: usize = 64;
-/// Rows of activations from which on threads share a panel. Below, they would wait for each other too often; above, the
-/// product is worth it, and is written where it belongs instead of turned afterwards.
-const SHARED_FROM: usize = 128;
-/// Values of a shared panel: 4 MB unpacked.
-const SHARED_VALUES: usize = 1 << 20;
-/// Multiplications of a shared panel: a few milliseconds, between looks at the cancel token.
-const SHARED_PRODUCTS: usize = 1 << 29;
-/// Weight rows of a shared panel that one task unpacks.
-const UNPACK_ROWS: usize = 16;
 /// Weight rows per task on the decode path.
 const DECODE_ROWS: usize = 96;
 
@@ -105,8 +93,7 @@ pub fn matmul<const W: usize>(
         decode(isa, x, rest, cancel);
     } else if n > 1 {
         for (weights, out) in rest {
-            let multiply = if n < SHARED_FROM { panels } else { shared_panels };
-            multiply(isa, x, n, weights, out, cancel);
+            many::multiply(isa, x, n, weights, out, cancel);
         }
     }
 }
@@ -131,82 +118,4 @@ fn decode<'a>(
             }
         });
     });
-}
-
-/// Each panel taken by one thread, which unpacks and multiplies it.
-fn panels(isa: Isa, x: &[f32], n: usize, weights: &Weights<'_>, out: &mut [f32], cancel: &CancelToken) {
-    let (rows, columns) = (weights.rows, weights.columns);
-    if rows == 0 || columns == 0 || x.len() != n * columns || out.len() != n * rows {
-        debug_assert!(false, "matmul extents do not agree");
-        return;
-    }
-    // Tasks write whole panels of the transpose, which are contiguous; one pass at the end turns it.
-    let mut turned = vec![0f32; n * rows];
-    turned.par_chunks_mut(PANEL_ROWS * n).enumerate().for_each(|(panel, turned)| {
-        if cancel.is_cancelled() {
-            return;
-        }
-        let count = turned.len() / n;
-        PANEL.with_borrow_mut(|scratch| {
-            scratch.resize(PANEL_ROWS.max(count) * columns, 0.0);
-            let Some(unpacked) = scratch.get_mut(..count * columns) else { return };
-            weights.unpack_rows(isa, panel * PANEL_ROWS, unpacked);
-            // SAFETY: the destination is `turned`, `[count, n]` row-major, exactly `count * n` long; the left factor
-            // is `x` `[n, columns]` (length checked above) and the right one the transpose of `unpacked`
-            // `[count, columns]`, both in bounds for the strides given. None of them overlap.
-            unsafe {
-                gemm::gemm(
-                    n,
-                    count,
-                    columns,
-                    turned.as_mut_ptr(),
-                    n as isize,
-                    1,
-                    false,
-                    x.as_ptr(),
-                    1,
-                    columns as isize,
-                    unpacked.as_ptr(),
-                    columns as isize,
-                    1,
-                    0.0,
-                    1.0,
-                    false,
-                    false,
-                    false,
-                    Parallelism::None,
-                );
-            }
-        });
-    });
-    for (i, row) in out.chunks_exact_mut(rows).enumerate() {
-        for (o, column) in row.iter_mut().zip(turned.chunks_exact(n)) {
-            *o = column[i];
-        }
-    }
-}
-
-/// Panels taken one after the other, each by all threads: every thread unpacks its part and multiplies its part.
-fn shared_panels(isa: Isa, x: &[f32], n: usize, weights: &Weights<'_>, out: &mut [f32], cancel: &CancelToken) {
-    let (rows, columns) = (weights.rows, weights.columns);
-    if rows == 0 || columns == 0 || x.len() != n * columns || out.len() != n * rows {
-        debug_assert!(false, "matmul extents do not agree");
-        return;
-    }
-    let x = View::new(x, n, columns);
-    let most = (SHARED_VALUES / columns).min(SHARED_PRODUCTS / columns / n);
-    let panel_rows = rows.min(most.next_multiple_of(PANEL_ROWS).max(PANEL_ROWS));
-    let mut panel = vec![0f32; panel_rows * columns];
-    for first in (0..rows).step_by(panel_rows) {
-        if cancel.is_cancelled() {
-            return;
-        }
-        let count = panel_rows.min(rows - first);
-        let Some(panel) = panel.get_mut(..count * columns) else { return };
-        panel.par_chunks_mut(UNPACK_ROWS * columns).enumerate().for_each(|(i, part)| {
-            weights.unpack_rows(isa, first + i * UNPACK_ROWS, part);
-        });
-        let Some(out) = out.get_mut(first..) else { return };
-        sgemm(out, rows, x, View::new(panel, count, columns).transposed(), 1.0, true);
-    }
 }
