@@ -135,6 +135,7 @@ unsafe fn attend_block<L: Lanes, const FMA: bool>(block: &Block<'_>) {
 
     let starts = &context.starts[block.first..block.first + block.rows];
     let own_first = starts.iter().copied().min().unwrap_or(block.first);
+    let latest_start = starts.iter().copied().max().unwrap_or(block.first);
     let stretches = [(context.prefix, 0, false), (context.own, own_first, true)];
     for ((keys, values), first, own) in stretches {
         let end = if own { block.first + block.rows } else { keys.len() / width };
@@ -145,9 +146,12 @@ unsafe fn attend_block<L: Lanes, const FMA: bool>(block: &Block<'_>) {
             score::<L>(queries, head_dim, part(keys), width, count, scores);
             if own {
                 for (key, scores) in (at..at + count).zip(scores.chunks_exact_mut(tokens)) {
-                    for ((row, score), &start) in (block.first..).zip(scores).zip(starts) {
-                        if key < start || key > row {
-                            *score = f32::NEG_INFINITY;
+                    // A row sees no later one,
+                    scores[..key.saturating_sub(block.first).min(block.rows)].fill(f32::NEG_INFINITY);
+                    // and none of a sequence before its own.
+                    if key < latest_start {
+                        for (score, &start) in scores.iter_mut().zip(starts) {
+                            *score = if key < start { f32::NEG_INFINITY } else { *score };
                         }
                     }
                 }
