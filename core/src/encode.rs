@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::Placement;
 use crate::encoders::eva::EvaViT;
 use crate::encoders::hubert::Hubert;
 use crate::encoders::mae::Mae;
@@ -50,14 +52,30 @@ impl Encoders {
     /// Maps the encoders of the pack that is being loaded, which `spec` describes.
     ///
     /// # Errors
-    /// `pack_invalid` naming the file and what is wrong with it; `cancelled`.
+    /// `pack_invalid` naming the file and what is wrong with it; `cancelled`; on a device `out_of_memory` and `unreachable`.
     pub fn open(loading: &Loading<'_>, spec: &PublishedSpec) -> Result<Self> {
-        Ok(Self {
+        let encoders = Self {
             eva: loading.part(&spec.eva, EvaViT::open)?,
             hubert: loading.part(&spec.hubert, Hubert::open)?,
             mae: spec.mae.as_ref().map(|name| loading.part(name, Mae::open)).transpose()?,
             videomae: spec.videomae.as_ref().map(|name| loading.part(name, VideoMae::open)).transpose()?,
-        })
+        };
+        #[cfg(any(feature = "cuda", test))]
+        let encoders = match loading.placement() {
+            Some(placement) => encoders.on_device(placement)?,
+            None => encoders,
+        };
+        Ok(encoders)
+    }
+
+    /// The encoders with their weights on a device.
+    #[cfg(any(feature = "cuda", test))]
+    fn on_device(mut self, placement: &Placement) -> Result<Self> {
+        self.eva.move_to_device(placement)?;
+        self.hubert.move_to_device(placement)?;
+        self.mae.as_mut().map(|mae| mae.move_to_device(placement)).transpose()?;
+        self.videomae.as_mut().map(|videomae| videomae.move_to_device(placement)).transpose()?;
+        Ok(self)
     }
 
     /// Which frames the encoders need besides those that the face is looked for in.

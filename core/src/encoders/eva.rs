@@ -15,6 +15,8 @@ use super::transformer::LayerNorm;
 use super::vit::Vit;
 pub use super::vit::{Observer, VitConfig};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::{self, DeviceVit, Output, Placed, Placement, Tensor, VitParts};
 use crate::error::Result;
 use crate::gguf::{vector, Gguf};
 
@@ -36,6 +38,8 @@ pub struct EvaViT {
     config: EvaConfig,
     vit: Vit,
     ln_vision: LayerNorm,
+    #[cfg(any(feature = "cuda", test))]
+    device: Option<Placed<DeviceVit>>,
 }
 
 impl EvaViT {
@@ -59,6 +63,8 @@ impl EvaViT {
             vit: Vit::open(&gguf, config.vit, positions)?,
             ln_vision: LayerNorm::open(&gguf, "ln_vision", width, config.ln_vision_eps)?,
             config,
+            #[cfg(any(feature = "cuda", test))]
+            device: None,
         })
     }
 
@@ -86,6 +92,10 @@ impl EvaViT {
     /// `invalid_argument` for another number of values or one that is not finite, `cancelled`, `pack_invalid` if the weights
     /// turn out to be damaged.
     pub fn forward(&self, pixels: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(result) = device::vit(&self.device, &self.path, pixels, cancel, None) {
+            return result;
+        }
         self.forward_observed(pixels, cancel, &mut |_, _| {})
     }
 
@@ -99,11 +109,47 @@ impl EvaViT {
         cancel: &CancelToken,
         observe: &mut Observer<'_>,
     ) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(result) = device::vit(&self.device, &self.path, pixels, cancel, Some(&mut *observe)) {
+            return result;
+        }
         let x = self.vit.forward(pixels, cancel, observe)?;
         let x = self.ln_vision.forward(self.vit.isa, &x);
         observe("ln_vision", &x);
         check_finite(&x, &self.path)?;
         Ok(x)
+    }
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl EvaViT {
+    /// Copies the weights to a device, where everything is computed from then on. Should the device be lost, the call that notices fails
+    /// with `unreachable`, and further ones are computed on the CPU.
+    ///
+    /// # Errors
+    /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
+    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+        let parts = VitParts { norm: Some((&self.ln_vision, "ln_vision")), output: Output::Tokens, ..self.vit.parts() };
+        self.device = Some(Placed::new(DeviceVit::new(&parts, placement)?));
+        Ok(())
+    }
+
+    /// As [`EvaViT::forward`], for `pixels` `[1, 3, image_size, image_size]` that lie on the model's device already, in its type.
+    ///
+    /// # Errors
+    /// As [`EvaViT::forward`]; `invalid_argument` if the model is on no device, or not on that of `pixels`.
+    pub fn forward_tensor(&self, pixels: &Tensor, cancel: &CancelToken) -> Result<Vec<f32>> {
+        device::vit_tensor(&self.device, &self.path, pixels, cancel)
+    }
+
+    /// Where the model computes, unless that is the CPU.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().placement())
+    }
+
+    /// Gives the device's memory back; everything is computed on the CPU again.
+    pub fn move_to_host(&mut self) {
+        self.device = None;
     }
 }
 

@@ -15,6 +15,8 @@ use super::metadata::{check_finite, Metadata};
 use super::transformer::{for_rows, gelu, Block, BlockExtents, LayerNorm, Linear, Naming};
 use super::vit::{mean_of_rows, Observer};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::{DeviceHubert, HubertParts, Placed, Placement};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf};
 use crate::kernels::{add, sgemm, Isa, View};
@@ -82,7 +84,7 @@ impl HubertConfig {
     }
 
     /// Samples that `frames` frames are made from; `None` where the number is out of range.
-    fn samples_for(&self, frames: usize) -> Option<usize> {
+    pub(crate) fn samples_for(&self, frames: usize) -> Option<usize> {
         let mut layers = self.conv_kernel.iter().zip(&self.conv_stride).rev();
         layers.try_fold(frames, |steps, (kernel, stride)| {
             steps.checked_sub(1)?.checked_mul(*stride)?.checked_add(*kernel)
@@ -90,7 +92,7 @@ impl HubertConfig {
     }
 
     /// Frames that `samples` samples make.
-    fn frames_of(&self, samples: usize) -> usize {
+    pub(crate) fn frames_of(&self, samples: usize) -> usize {
         let layers = self.conv_kernel.iter().zip(&self.conv_stride);
         layers.fold(samples, |steps, (kernel, stride)| match steps.checked_sub(*kernel) {
             Some(rest) => rest / stride + 1,
@@ -101,14 +103,14 @@ impl HubertConfig {
 
 /// A convolution over time with layer normalisation over channels and GELU. Input and output have a row per time step.
 #[derive(Debug)]
-struct ConvLayer {
+pub(crate) struct ConvLayer {
     /// `[kernel, channels in, channels out]`.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    norm: LayerNorm,
-    channels_in: usize,
-    kernel: usize,
-    stride: usize,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) norm: LayerNorm,
+    pub(crate) channels_in: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
 }
 
 impl ConvLayer {
@@ -149,12 +151,12 @@ impl ConvLayer {
 
 /// The positional branch: a convolution over time in groups of channels, the last step cut where the kernel is even, GELU.
 #[derive(Debug)]
-struct PositionalConv {
+pub(crate) struct PositionalConv {
     /// For each group `[kernel, channels in, channels out]`.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    kernel: usize,
-    group_width: usize,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) kernel: usize,
+    pub(crate) group_width: usize,
 }
 
 impl PositionalConv {
@@ -209,6 +211,8 @@ pub struct Hubert {
     pos_conv: PositionalConv,
     blocks: Vec<Block>,
     norm: LayerNorm,
+    #[cfg(any(feature = "cuda", test))]
+    device: Option<Placed<DeviceHubert>>,
 }
 
 impl Hubert {
@@ -235,6 +239,8 @@ impl Hubert {
             blocks: (0..config.depth).map(block).collect::<Result<_>>()?,
             norm: LayerNorm::open(&gguf, "encoder.layer_norm", width, eps)?,
             config,
+            #[cfg(any(feature = "cuda", test))]
+            device: None,
         })
     }
 
@@ -256,6 +262,10 @@ impl Hubert {
     /// `invalid_argument` for fewer than [`Hubert::min_samples`] or a sample that is not finite (upstream fails too: padding
     /// would make a feature of the padding), `cancelled`, `pack_invalid` if the weights turn out to be damaged.
     pub fn forward(&self, samples: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = self.placed() {
+            return self.forward_placed(placed, &self.normalised(samples)?, cancel, None);
+        }
         self.forward_observed(samples, cancel, &mut |_, _| {})
     }
 
@@ -271,15 +281,12 @@ impl Hubert {
         cancel: &CancelToken,
         observe: &mut Observer<'_>,
     ) -> Result<Vec<f32>> {
-        if samples.len() < self.min_samples() {
-            return Err(Error::invalid_argument(format!(
-                "the recording has {} samples, the voice encoder needs {} at 16 kHz",
-                samples.len(),
-                self.min_samples()
-            )));
-        }
-        let input = zero_mean_unit_variance(samples)?;
+        let input = self.normalised(samples)?;
         observe("input_values", &input);
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = self.placed() {
+            return self.forward_placed(placed, &input, cancel, Some(observe));
+        }
         let features = self.conv_features(&input, cancel)?;
         observe("conv_features", &transposed(&features, self.config.conv_dim));
         let mut x =
@@ -304,6 +311,18 @@ impl Hubert {
         Ok(mean)
     }
 
+    /// `samples` as the convolutions take them.
+    fn normalised(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        if samples.len() < self.min_samples() {
+            return Err(Error::invalid_argument(format!(
+                "the recording has {} samples, the voice encoder needs {} at 16 kHz",
+                samples.len(),
+                self.min_samples()
+            )));
+        }
+        zero_mean_unit_variance(samples)
+    }
+
     /// `input` `[samples]` to `[frames, conv_dim]`, a stretch of frames at a time.
     fn conv_features(&self, input: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
         let frames = self.config.frames_of(input.len());
@@ -320,6 +339,55 @@ impl Hubert {
             features.extend(x);
         }
         Ok(features)
+    }
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl Hubert {
+    /// Copies the weights to a device, where everything is computed from then on. Should the device be lost, the call that notices fails
+    /// with `unreachable`, and further ones are computed on the CPU.
+    ///
+    /// # Errors
+    /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
+    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+        let parts = HubertParts {
+            config: &self.config,
+            conv_layers: &self.conv_layers,
+            feature_norm: &self.feature_norm,
+            feature_projection: &self.feature_projection,
+            pos_conv: &self.pos_conv,
+            blocks: &self.blocks,
+            norm: &self.norm,
+        };
+        self.device = Some(Placed::new(DeviceHubert::new(&parts, placement)?));
+        Ok(())
+    }
+
+    /// Where the model computes, unless that is the CPU.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.placed().map(|placed| placed.model().placement())
+    }
+
+    /// Gives the device's memory back; everything is computed on the CPU again.
+    pub fn move_to_host(&mut self) {
+        self.device = None;
+    }
+
+    /// The model on the device, while that is there.
+    fn placed(&self) -> Option<&Placed<DeviceHubert>> {
+        self.device.as_ref().filter(|placed| placed.is_there())
+    }
+
+    fn forward_placed(
+        &self,
+        placed: &Placed<DeviceHubert>,
+        input: &[f32],
+        cancel: &CancelToken,
+        observe: Option<&mut Observer<'_>>,
+    ) -> Result<Vec<f32>> {
+        let mean = placed.run(|model| model.forward(input, cancel, observe))?;
+        check_finite(&mean, &self.path)?;
+        Ok(mean)
     }
 }
 

@@ -10,6 +10,8 @@ use super::metadata::{check_finite, Metadata};
 use super::transformer::LayerNorm;
 use super::vit::{mean_of_rows, Observer, Vit, VitConfig};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::{self, DeviceVit, Output, Placed, Placement, Tensor, VitParts};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf};
 
@@ -19,6 +21,8 @@ pub struct Mae {
     path: PathBuf,
     vit: Vit,
     norm: LayerNorm,
+    #[cfg(any(feature = "cuda", test))]
+    device: Option<Placed<DeviceVit>>,
 }
 
 impl Mae {
@@ -34,6 +38,8 @@ impl Mae {
             path: path.to_owned(),
             vit: Vit::open(&gguf, config, positions)?,
             norm: LayerNorm::open(&gguf, "norm", config.width, config.norm_eps)?,
+            #[cfg(any(feature = "cuda", test))]
+            device: None,
         })
     }
 
@@ -50,6 +56,10 @@ impl Mae {
     /// `invalid_argument` for another number of values or one that is not finite, `cancelled`, `pack_invalid` if the weights
     /// turn out to be damaged.
     pub fn forward(&self, pixels: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(result) = device::vit(&self.device, &self.path, pixels, cancel, None) {
+            return result;
+        }
         self.forward_observed(pixels, cancel, &mut |_, _| {})
     }
 
@@ -63,6 +73,10 @@ impl Mae {
         cancel: &CancelToken,
         observe: &mut Observer<'_>,
     ) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(result) = device::vit(&self.device, &self.path, pixels, cancel, Some(&mut *observe)) {
+            return result;
+        }
         let x = self.vit.forward(pixels, cancel, observe)?;
         let mut x = self.norm.forward(self.vit.isa, &x);
         observe("norm", &x);
@@ -87,5 +101,37 @@ impl Mae {
         let features =
             frames.chunks_exact(frame_len).map(|frame| self.forward(frame, cancel)).collect::<Result<Vec<_>>>()?;
         Ok(mean_of_rows(features.iter().map(Vec::as_slice), self.config().width))
+    }
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl Mae {
+    /// Copies the weights to a device, where everything is computed from then on. Should the device be lost, the call that notices fails
+    /// with `unreachable`, and further ones are computed on the CPU.
+    ///
+    /// # Errors
+    /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
+    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+        let parts = VitParts { norm: Some((&self.norm, "norm")), output: Output::ClassToken, ..self.vit.parts() };
+        self.device = Some(Placed::new(DeviceVit::new(&parts, placement)?));
+        Ok(())
+    }
+
+    /// As [`Mae::forward`], for `pixels` `[1, 3, image_size, image_size]` that lie on the model's device already, in its type.
+    ///
+    /// # Errors
+    /// As [`Mae::forward`]; `invalid_argument` if the model is on no device, or not on that of `pixels`.
+    pub fn forward_tensor(&self, pixels: &Tensor, cancel: &CancelToken) -> Result<Vec<f32>> {
+        device::vit_tensor(&self.device, &self.path, pixels, cancel)
+    }
+
+    /// Where the model computes, unless that is the CPU.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().placement())
+    }
+
+    /// Gives the device's memory back; everything is computed on the CPU again.
+    pub fn move_to_host(&mut self) {
+        self.device = None;
     }
 }

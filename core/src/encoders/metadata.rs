@@ -101,7 +101,7 @@ impl<'a> Metadata<'a> {
 }
 
 /// `Err` when a value is not finite: damaged weights that no check of extents can find.
-pub(super) fn check_finite(values: &[f32], path: &Path) -> Result<()> {
+pub(crate) fn check_finite(values: &[f32], path: &Path) -> Result<()> {
     if values.iter().all(|value| value.is_finite()) {
         return Ok(());
     }

@@ -8,12 +8,12 @@ pub mod whisper;
 pub mod eva;
 pub mod hubert;
 pub mod mae;
-mod metadata;
-mod transformer;
+pub(crate) mod metadata;
+pub(crate) mod transformer;
 pub mod videomae;
-mod vit;
+pub(crate) mod vit;
 
 pub use vit::{Observer, VitConfig};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

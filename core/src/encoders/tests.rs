@@ -13,7 +13,7 @@ use crate::kernels::WeightType;
 
 /// A metadata value.
 #[derive(Debug, Clone)]
-enum Meta {
+pub(crate) enum Meta {
     Int(&'static str, usize),
     Eps(&'static str),
     Ints(&'static str, Vec<i32>),
@@ -21,10 +21,10 @@ enum Meta {
 
 /// A file under construction.
 #[derive(Debug, Clone)]
-struct Plan {
-    prefix: &'static str,
-    metadata: Vec<Meta>,
-    tensors: Vec<(String, Vec<usize>)>,
+pub(crate) struct Plan {
+    pub(crate) prefix: &'static str,
+    pub(crate) metadata: Vec<Meta>,
+    pub(crate) tensors: Vec<(String, Vec<usize>)>,
 }
 
 impl Plan {
@@ -43,7 +43,7 @@ impl Plan {
         self.tensor(&format!("{name}.bias"), &[width]);
     }
 
-    fn write(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn write(&self, dir: &Path) -> PathBuf {
         let mut header = GgufHeader::new(&format!("emotion-llama-{}", self.prefix));
         for meta in &self.metadata {
             match meta {
@@ -113,7 +113,7 @@ fn videomae() -> Plan {
 }
 
 /// Two convolutions: a frame is made from 20 samples and the next begins 10 later.
-fn hubert() -> Plan {
+pub(crate) fn hubert() -> Plan {
     let ints = [
         ("width", WIDTH),
         ("depth", 2),
@@ -153,7 +153,7 @@ fn hubert() -> Plan {
     plan
 }
 
-fn wave(n: usize) -> Vec<f32> {
+pub(crate) fn wave(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i as f32 * 0.37).sin() * 0.4 + 0.5).collect()
 }
 
@@ -169,7 +169,7 @@ fn run(path: &Path, prefix: &str, values: usize, cancel: &CancelToken) -> Result
 }
 
 /// Each encoder, how many values it takes, how many it gives.
-fn all() -> [(Plan, usize, usize); 4] {
+pub(crate) fn all() -> [(Plan, usize, usize); 4] {
     let frame = 3 * 8 * 8;
     [(eva(), frame, 17 * WIDTH), (mae(), 2 * frame, WIDTH), (videomae(), 4 * frame, WIDTH), (hubert(), 200, WIDTH)]
 }

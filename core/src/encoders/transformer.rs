@@ -31,9 +31,9 @@ pub(super) fn for_rows(x: &mut [f32], width: usize, task: impl Fn(usize, &mut [f
 
 /// A dense layer, `x W^T + b`.
 #[derive(Debug)]
-pub(super) struct Linear {
-    weight: Matrix,
-    bias: Vec<f32>,
+pub(crate) struct Linear {
+    pub(crate) weight: Matrix,
+    pub(crate) bias: Vec<f32>,
 }
 
 impl Linear {
@@ -80,10 +80,10 @@ fn forward_into<const W: usize>(
 
 /// A layer normalisation with weight and bias.
 #[derive(Debug)]
-pub(super) struct LayerNorm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    eps: f32,
+pub(crate) struct LayerNorm {
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) eps: f32,
 }
 
 impl LayerNorm {
@@ -112,7 +112,7 @@ pub(super) fn gelu(isa: Isa, x: &mut [f32], width: usize) {
 
 /// Queries, keys and values: one layer whose output has them side by side, or three layers.
 #[derive(Debug)]
-enum Projections {
+pub(crate) enum Projections {
     Fused(Linear),
     Split([Linear; 3]),
 }
@@ -153,14 +153,14 @@ impl BlockExtents {
 
 /// One pre-norm transformer block.
 #[derive(Debug)]
-pub(super) struct Block {
-    heads: usize,
-    norm1: LayerNorm,
-    projections: Projections,
-    out: Linear,
-    norm2: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
+pub(crate) struct Block {
+    pub(crate) heads: usize,
+    pub(crate) norm1: LayerNorm,
+    pub(crate) projections: Projections,
+    pub(crate) out: Linear,
+    pub(crate) norm2: LayerNorm,
+    pub(crate) fc1: Linear,
+    pub(crate) fc2: Linear,
 }
 
 impl Block {

@@ -13,6 +13,8 @@ use super::metadata::{check_finite, Metadata};
 use super::transformer::{Block, Linear};
 use super::vit::{check_pixels, mean_of_rows, patch_rows, Observer, VitConfig, CHANNELS};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::{self, DeviceVit, Output, Placed, Placement, Tensor, VitParts};
 use crate::error::Result;
 use crate::gguf::Gguf;
 use crate::kernels::{add, Isa};
@@ -37,6 +39,8 @@ pub struct VideoMae {
     patch_embed: Linear,
     positions: Vec<f32>,
     blocks: Vec<Block>,
+    #[cfg(any(feature = "cuda", test))]
+    device: Option<Placed<DeviceVit>>,
 }
 
 impl VideoMae {
@@ -59,6 +63,8 @@ impl VideoMae {
             patch_embed: Linear::open(&gguf, "patch_embed.proj", vit.width, patch_len)?,
             blocks: vit.open_blocks(&gguf)?,
             positions: sinusoids(tokens, vit.width),
+            #[cfg(any(feature = "cuda", test))]
+            device: None,
         })
     }
 
@@ -76,6 +82,10 @@ impl VideoMae {
     /// `invalid_argument` for another number of values or one that is not finite, `cancelled`, `pack_invalid` if the weights
     /// turn out to be damaged.
     pub fn forward(&self, frames: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(result) = device::vit(&self.device, &self.path, frames, cancel, None) {
+            return result;
+        }
         self.forward_observed(frames, cancel, &mut |_, _| {})
     }
 
@@ -89,6 +99,10 @@ impl VideoMae {
         cancel: &CancelToken,
         observe: &mut Observer<'_>,
     ) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(result) = device::vit(&self.device, &self.path, frames, cancel, Some(&mut *observe)) {
+            return result;
+        }
         let VideoMaeConfig { vit, frames: count, tubelet } = &self.config;
         check_pixels(vit, frames, *count)?;
         let mut x = self.patch_embed.forward(self.isa, &patch_rows(vit, frames, *tubelet), cancel)?;
@@ -102,6 +116,49 @@ impl VideoMae {
         let mean = mean_of_rows(x.chunks_exact(vit.width), vit.width);
         check_finite(&mean, &self.path)?;
         Ok(mean)
+    }
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl VideoMae {
+    /// Copies the weights to a device, where everything is computed from then on. Should the device be lost, the call that notices fails
+    /// with `unreachable`, and further ones are computed on the CPU.
+    ///
+    /// # Errors
+    /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
+    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+        let parts = VitParts {
+            config: self.config.vit,
+            frames: self.config.frames,
+            tubelet: self.config.tubelet,
+            patch_embed: &self.patch_embed,
+            cls_token: None,
+            positions: &self.positions,
+            blocks: &self.blocks,
+            norm: None,
+            block_name: "layer",
+            output: Output::Mean,
+        };
+        self.device = Some(Placed::new(DeviceVit::new(&parts, placement)?));
+        Ok(())
+    }
+
+    /// As [`VideoMae::forward`], for `pixels` `[frames, 3, image_size, image_size]` that lie on the model's device already, in its type.
+    ///
+    /// # Errors
+    /// As [`VideoMae::forward`]; `invalid_argument` if the model is on no device, or not on that of `pixels`.
+    pub fn forward_tensor(&self, pixels: &Tensor, cancel: &CancelToken) -> Result<Vec<f32>> {
+        device::vit_tensor(&self.device, &self.path, pixels, cancel)
+    }
+
+    /// Where the model computes, unless that is the CPU.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().placement())
+    }
+
+    /// Gives the device's memory back; everything is computed on the CPU again.
+    pub fn move_to_host(&mut self) {
+        self.device = None;
     }
 }
 

@@ -7,6 +7,8 @@
 use super::metadata::Metadata;
 use super::transformer::{Block, BlockExtents, Linear, Naming};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::{Output, VitParts};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf};
 use crate::kernels::{add, Isa};
@@ -89,7 +91,7 @@ pub(super) fn patch_rows(config: &VitConfig, pixels: &[f32], tubelet: usize) -> 
 }
 
 /// `Err(invalid_argument)` unless `pixels` holds `frames` frames and every value is a finite number.
-pub(super) fn check_pixels(config: &VitConfig, pixels: &[f32], frames: usize) -> Result<()> {
+pub(crate) fn check_pixels(config: &VitConfig, pixels: &[f32], frames: usize) -> Result<()> {
     let (side, wanted) = (config.image_size, frames * config.frame_len());
     if pixels.len() != wanted {
         return Err(Error::invalid_argument(format!(
@@ -127,6 +129,23 @@ impl Vit {
             pos_embed,
             config,
         })
+    }
+
+    /// What a device needs for all tokens after the last block.
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn parts(&self) -> VitParts<'_> {
+        VitParts {
+            config: self.config,
+            frames: 1,
+            tubelet: 1,
+            patch_embed: &self.patch_embed,
+            cls_token: Some(&self.cls_token),
+            positions: &self.pos_embed,
+            blocks: &self.blocks,
+            norm: None,
+            block_name: "block",
+            output: Output::Tokens,
+        }
     }
 
     /// All tokens `[1 + grid², width]` after the last block, from `pixels` `[3, image_size, image_size]`.

@@ -30,6 +30,10 @@ impl Llama {
         if x.is_empty() {
             return Ok(x);
         }
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = self.placed() {
+            return placed.run(|llama| llama.decode_each(&x, caches, cancel));
+        }
         kernels::with_crew(|| self.step(x, caches, cancel))
     }
 

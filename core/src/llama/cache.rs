@@ -1,8 +1,13 @@
 //! Keys and values of the tokens that a sequence has had so far.
 
 use super::config::LlamaConfig;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::{DeviceCache, Placement};
+#[cfg(any(feature = "cuda", test))]
+use crate::error::{Error, Result};
 
-/// A sequence's keys and values, in f32: `2 * layers * kv_width` floats a token (46 KB for the built-in model).
+/// A sequence's keys and values, in f32: `2 * layers * kv_width` floats a token (46 KB for the built-in model). A model on a device keeps them
+/// there, in its own type.
 ///
 /// A clone is a copy of the memory: a prompt of 60 tokens takes 2.8 MB.
 #[derive(Debug, Clone)]
@@ -10,6 +15,9 @@ pub struct KvCache {
     width: usize,
     len: usize,
     layers: Vec<LayerCache>,
+    /// Holds the rows, if there are any, of a model on a device; `layers` is empty then.
+    #[cfg(any(feature = "cuda", test))]
+    device: Option<DeviceCache>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -21,12 +29,22 @@ struct LayerCache {
 impl KvCache {
     /// An empty cache for models with `config`'s extents.
     pub fn new(config: &LlamaConfig) -> Self {
-        Self { width: config.kv_width(), len: 0, layers: vec![LayerCache::default(); config.layers] }
+        Self::with(config.kv_width(), config.layers)
     }
 
     /// An empty cache for the same model.
     pub(super) fn empty(&self) -> Self {
-        Self { width: self.width, len: 0, layers: vec![LayerCache::default(); self.layers.len()] }
+        Self::with(self.width, self.layers.len())
+    }
+
+    fn with(width: usize, layers: usize) -> Self {
+        Self {
+            width,
+            len: 0,
+            layers: vec![LayerCache::default(); layers],
+            #[cfg(any(feature = "cuda", test))]
+            device: None,
+        }
     }
 
     /// Tokens (and soft-token rows) held.
@@ -66,7 +84,7 @@ impl KvCache {
     }
 
     /// Counts `tokens` rows that were pushed to every layer.
-    pub(super) fn commit(&mut self, tokens: usize) {
+    pub(crate) fn commit(&mut self, tokens: usize) {
         self.len += tokens;
     }
 
@@ -76,6 +94,39 @@ impl KvCache {
         for layer in &mut self.layers {
             layer.keys.truncate(held);
             layer.values.truncate(held);
+        }
+        // Where the next rows go is open again.
+        #[cfg(any(feature = "cuda", test))]
+        if self.len == 0 {
+            self.device = None;
+        }
+    }
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl KvCache {
+    /// The rows on a device.
+    pub(crate) fn device(&self) -> Option<&DeviceCache> {
+        self.device.as_ref()
+    }
+
+    /// The rows on a device, which `new` makes the place for.
+    pub(crate) fn device_or_else(&mut self, new: impl FnOnce() -> DeviceCache) -> &mut DeviceCache {
+        self.device.get_or_insert_with(new)
+    }
+
+    /// Whether a model at `place` (None for the CPU) can read what is held.
+    ///
+    /// # Errors
+    /// `unreachable` if it was on a device that is lost; `invalid_argument` if another model wrote it.
+    pub(super) fn check_place(&self, place: Option<&Placement>) -> Result<()> {
+        match (self.device.as_ref().filter(|_| self.len > 0), place) {
+            (Some(_), None) => Err(Error::unreachable(
+                "the keys and values so far are on a GPU that is not used any more; begin again",
+            )),
+            (Some(held), Some(place)) if held.placement().same(place) => Ok(()),
+            (None, place) if self.len == 0 || place.is_none() => Ok(()),
+            _ => Err(Error::invalid_argument("the KV cache was filled by a model on another device; begin again")),
         }
     }
 }

@@ -14,14 +14,14 @@ pub struct LoraWeights {
 
 /// One layer's adapters.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LayerLora {
+pub(crate) struct LayerLora {
     pub q: Option<Adapter>,
     pub v: Option<Adapter>,
 }
 
 /// One low-rank product in f32; the scale is already in `b`.
 #[derive(Debug, Clone)]
-pub(super) struct Adapter {
+pub(crate) struct Adapter {
     /// `[rank, hidden]`.
     pub a: Vec<f32>,
     /// `[out, rank]`.
@@ -78,7 +78,7 @@ impl LoraWeights {
         Ok(Self { layers })
     }
 
-    pub(super) fn layer(&self, layer: usize) -> Option<&LayerLora> {
+    pub(crate) fn layer(&self, layer: usize) -> Option<&LayerLora> {
         self.layers.get(layer)
     }
 

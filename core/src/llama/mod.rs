@@ -20,7 +20,11 @@ pub use cache::KvCache;
 pub use config::LlamaConfig;
 pub use generate::{generate, Generation, StopReason};
 pub(crate) use lora::interleave_heads;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) use lora::Adapter;
 pub use lora::LoraWeights;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) use model::Layer as HostLayer;
 pub use model::{LayerPart, Llama};
 pub use sampler::{Sampler, SamplingOptions};
 pub use scheduler::{Scheduler, MAX_SEQUENCES};

@@ -9,6 +9,8 @@ use super::cache::KvCache;
 use super::config::LlamaConfig;
 use super::lora::{Adapter, LoraWeights};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::{DeviceLlama, Placed, Placement};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf, Matrix};
 use crate::kernels::{self, sgemm, Context, Isa, Precision, View};
@@ -29,19 +31,21 @@ pub struct Llama {
     norm: Vec<f32>,
     layers: Vec<Layer>,
     lora: Option<LoraWeights>,
+    #[cfg(any(feature = "cuda", test))]
+    device: Option<Placed<DeviceLlama>>,
 }
 
 #[derive(Debug)]
-struct Layer {
-    attention_norm: Vec<f32>,
-    q: Matrix,
-    k: Matrix,
-    v: Matrix,
-    o: Matrix,
-    mlp_norm: Vec<f32>,
-    gate: Matrix,
-    up: Matrix,
-    down: Matrix,
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Vec<f32>,
+    pub(crate) q: Matrix,
+    pub(crate) k: Matrix,
+    pub(crate) v: Matrix,
+    pub(crate) o: Matrix,
+    pub(crate) mlp_norm: Vec<f32>,
+    pub(crate) gate: Matrix,
+    pub(crate) up: Matrix,
+    pub(crate) down: Matrix,
 }
 
 /// What the sequences of a pass continue.
@@ -137,7 +141,18 @@ impl Llama {
         };
         let layers = (0..config.layers).map(|i| layer(gguf, &config, i)).collect::<Result<_>>()?;
         let norm = vector(gguf, "output_norm.weight", &[config.hidden])?;
-        Ok(Self { config, isa, precision: Precision::default(), embedding, head, norm, layers, lora: None })
+        Ok(Self {
+            config,
+            isa,
+            precision: Precision::default(),
+            embedding,
+            head,
+            norm,
+            layers,
+            lora: None,
+            #[cfg(any(feature = "cuda", test))]
+            device: None,
+        })
     }
 
     /// The model's extents.
@@ -149,15 +164,23 @@ impl Llama {
     /// the two differ.
     pub fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = &mut self.device {
+            placed.model_mut().set_precision(precision);
+        }
     }
 
     /// Sets or removes the adapter. Caches filled before do not belong to the changed model.
     ///
     /// # Errors
-    /// `pack_invalid` if the adapter was made for a model of other extents.
+    /// `pack_invalid` if the adapter was made for a model of other extents; what a device says that it does not fit.
     pub fn set_lora(&mut self, lora: Option<LoraWeights>) -> Result<()> {
         if lora.as_ref().is_some_and(|l| !l.fits(&self.config)) {
             return Err(Error::pack("the adapter was made for a language model of other extents"));
+        }
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = &mut self.device {
+            placed.model_mut().set_lora(lora.as_ref())?;
         }
         self.lora = lora;
         Ok(())
@@ -188,7 +211,7 @@ impl Llama {
     /// `invalid_argument` if `rows` is empty, not a whole number of rows, or more than the context has room for;
     /// `cancelled`.
     pub fn prefill(&self, rows: &[f32], cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
-        self.prefill_observed(rows, cache, cancel, &mut |_, _, _| ())
+        self.read(rows, cache, cancel, None)
     }
 
     /// As [`Llama::prefill`]; `observe` sees every layer's number and parts, pass by pass.
@@ -199,6 +222,16 @@ impl Llama {
         cancel: &CancelToken,
         observe: &mut dyn FnMut(usize, LayerPart, &[f32]),
     ) -> Result<Vec<f32>> {
+        self.read(rows, cache, cancel, Some(observe))
+    }
+
+    fn read(
+        &self,
+        rows: &[f32],
+        cache: &mut KvCache,
+        cancel: &CancelToken,
+        observe: Option<Observer<'_>>,
+    ) -> Result<Vec<f32>> {
         let hidden = self.config.hidden;
         if rows.is_empty() || !rows.len().is_multiple_of(hidden) {
             return Err(Error::invalid_argument(format!(
@@ -207,7 +240,14 @@ impl Llama {
             )));
         }
         self.check_room(cache, rows.len() / hidden)?;
-        kernels::with_crew(|| self.run(rows, cache, cancel, observe))
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = self.placed() {
+            return placed.run(|llama| llama.prefill(rows, cache, cancel, observe));
+        }
+        kernels::with_crew(|| match observe {
+            Some(observe) => self.run(rows, cache, cancel, observe),
+            None => self.run(rows, cache, cancel, &mut |_, _, _| ()),
+        })
     }
 
     /// All passes over `rows`.
@@ -271,6 +311,10 @@ impl Llama {
         lengths: &[usize],
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = self.placed() {
+            return placed.run(|llama| llama.continue_side_by_side(&x, cache, lengths, cancel));
+        }
         let mut pass = Pass::new(&self.config, lengths.iter().map(|&length| (cache.len(), length)));
         kernels::with_crew(|| {
             (0..self.layers.len()).try_for_each(|index| {
@@ -292,6 +336,10 @@ impl Llama {
     /// # Errors
     /// `cancelled`.
     pub fn logits(&self, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placed) = self.placed() {
+            return placed.run(|llama| llama.logits(x, cancel));
+        }
         let n = x.len() / self.config.hidden;
         let mut logits = vec![0f32; n * self.config.vocab];
         kernels::matmul(self.isa, self.precision, &self.final_norm(x), n, [self.head.weights()], [&mut logits], cancel);
@@ -303,6 +351,8 @@ impl Llama {
         if !cache.fits(&self.config) {
             return Err(Error::invalid_argument("the KV cache was made for a language model of other extents"));
         }
+        #[cfg(any(feature = "cuda", test))]
+        cache.check_place(self.placed().map(|placed| placed.model().placement()))?;
         let total = cache.len().saturating_add(more);
         if total > self.config.context {
             return Err(Error::invalid_argument(format!(
@@ -425,6 +475,40 @@ impl Llama {
                 }
             }
         });
+    }
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl Llama {
+    /// Copies the weights and the adapter to a device, where everything but [`Llama::embed`] and [`Llama::final_norm`] is computed from then
+    /// on. Caches that were filled before cannot be used further.
+    ///
+    /// With [`Precision::Full`] products are as exact as `placement`'s type; otherwise those of few rows round activations to 8 bits.
+    /// Should the device be lost, the call that notices fails with `unreachable`, and further ones are computed on the CPU.
+    ///
+    /// # Errors
+    /// `out_of_memory` if the device has too little, `unreachable` if it fails; the model then stays where it was.
+    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+        let mut model = DeviceLlama::new(&self.config, &self.layers, &self.head, &self.norm, placement)?;
+        model.set_precision(self.precision);
+        model.set_lora(self.lora.as_ref())?;
+        self.device = Some(Placed::new(model));
+        Ok(())
+    }
+
+    /// Gives the device's memory back; everything is computed on the CPU again.
+    pub fn move_to_host(&mut self) {
+        self.device = None;
+    }
+
+    /// Where the model computes, unless that is the CPU.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.placed().map(|placed| placed.model().placement())
+    }
+
+    /// The model on the device, while that is there.
+    pub(crate) fn placed(&self) -> Option<&Placed<DeviceLlama>> {
+        self.device.as_ref().filter(|placed| placed.is_there())
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Pack;
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::Placement;
 use crate::error::Result;
 
 /// How far a load is. Both are bytes of the pack's files, counted once for the checksums and once for the models.
@@ -23,6 +25,8 @@ pub struct Loading<'a> {
     done: AtomicU64,
     total: u64,
     report: &'a (dyn Fn(LoadProgress) + Sync),
+    #[cfg(any(feature = "cuda", test))]
+    placement: Option<Placement>,
 }
 
 impl<'a> Loading<'a> {
@@ -35,7 +39,29 @@ impl<'a> Loading<'a> {
     ) -> Self {
         let bytes: u64 = pack.manifest().files.values().map(|entry| entry.bytes).sum();
         let total = if verify { bytes.saturating_mul(2) } else { bytes };
-        Self { pack, cancel, done: AtomicU64::new(0), total, report }
+        Self {
+            pack,
+            cancel,
+            done: AtomicU64::new(0),
+            total,
+            report,
+            #[cfg(any(feature = "cuda", test))]
+            placement: None,
+        }
+    }
+
+    /// Has the language model and the published encoders compute where `placement` says; None, the default, for the CPU.
+    #[cfg(any(feature = "cuda", test))]
+    #[must_use]
+    pub fn on(mut self, placement: Option<Placement>) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// Where the language model and the published encoders compute, unless that is the CPU.
+    #[cfg(any(feature = "cuda", test))]
+    pub(crate) fn placement(&self) -> Option<&Placement> {
+        self.placement.as_ref()
     }
 
     /// The pack.

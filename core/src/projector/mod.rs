@@ -59,6 +59,7 @@ fn checked(tensors: &HashMap<String, Tensor>, name: &str, shape: &[usize]) -> Re
     Ok(tensor)
 }
 
+#[cfg(not(any(feature = "cuda", test)))]
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         Error::internal(format!("tensor operation failed: {error}"))

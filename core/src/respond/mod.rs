@@ -59,7 +59,7 @@ impl Responder {
     /// Loads the language model, its LoRA and the projectors of the pack that is being loaded.
     ///
     /// # Errors
-    /// `pack_invalid` naming the file and what is wrong with it; `cancelled`.
+    /// `pack_invalid` naming the file and what is wrong with it; `cancelled`; on a device `out_of_memory` and `unreachable`.
     pub fn open(loading: &Loading<'_>) -> Result<Self> {
         Ok(Self(match &loading.pack().manifest().model {
             ModelSpec::Cues(spec) => Kind::Cues(Box::new(CueResponder::open(loading, spec)?)),
@@ -197,6 +197,10 @@ impl LanguageModel {
                 load_lora(adapter, &llama, spec.lora_scale()).map_err(|error| error.context(adapter.display()))
             })?;
             llama.set_lora(Some(lora))?;
+        }
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(placement) = loading.placement() {
+            llama.move_to_device(placement)?;
         }
         let mut stop_ids = tokenizer.stop_ids().to_vec();
         if let Some(end) = answer_end {
