@@ -185,8 +185,8 @@ def shape(ours, machine, rounds, name, kind):
         peer.close()
         if name == "7b_q4k":
             # Once with the file's pages in memory; the peer takes seconds, since it stores weights in another order.
-            values, theirs = alternate(1, lambda: 1 / ours("llm", "load", path, THREADS), [lambda: 1 / load_seconds(path)])
-            yield Row(f"{name}_load", "loads/s", values, theirs[0], f"llama.cpp {kind}")
+            values, theirs = alternate(1, lambda: ours("llm", "load", path, THREADS), [lambda: load_seconds(path)])
+            yield Row(f"{name}_load", "s", values, theirs[0], f"llama.cpp {kind}", less=True)
     finally:
         if not kept:
             path.unlink()

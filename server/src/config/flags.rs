@@ -34,7 +34,7 @@ pub struct Flags {
     /// Where it computes: `auto`, `cpu`, `cuda`, `cuda:NUMBER` or `cuda:UUID` [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Analyses that run side by side [default: 1]
+    /// Analyses that run side by side [default: 4]
     #[arg(long, value_name = "N")]
     pub running: Option<usize>,
     /// Analyses that wait; a further one is refused with 503 [default: 64]

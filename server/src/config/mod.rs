@@ -115,7 +115,7 @@ impl Default for Model {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Queue {
-    /// Analyses that run side by side, each with threads of its own.
+    /// Analyses that run side by side, each with threads of its own; their texts are written together.
     pub running: usize,
     /// Analyses that wait for their turn; a further one is refused with 503.
     pub waiting: usize,
@@ -125,7 +125,7 @@ pub struct Queue {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { running: 1, waiting: 64, wait_s: 300.0 }
+        Self { running: 4, waiting: 64, wait_s: 300.0 }
     }
 }
 
