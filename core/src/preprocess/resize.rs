@@ -87,6 +87,52 @@ fn level(sum: i32) -> u8 {
     (sum >> FRACTION_BITS).clamp(0, 255) as u8
 }
 
+/// The source pixels that one target pixel is made from, and where their weights begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResizeWindow {
+    /// The first of them.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
+    /// The position of the first one's weight in [`ResizeWindows::weights`].
+    pub weights: u32,
+}
+
+/// All that resizing along one axis needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResizeWindows {
+    /// One for each target pixel. Neither their first pixels nor their ends ever decrease.
+    pub windows: Vec<ResizeWindow>,
+    /// With 22 fractional bits.
+    pub weights: Vec<i32>,
+}
+
+/// What [`resize()`] computes with along an axis of `from` pixels that becomes one of `to`, for the kernels on a GPU. Where the length stays,
+/// each pixel is made from itself.
+///
+/// # Errors
+/// `invalid_argument` when a side is 0 or beyond 65536.
+pub fn resize_windows(from: usize, to: usize, filter: Filter) -> Result<ResizeWindows> {
+    if ![from, to].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
+        return Err(Error::invalid_argument(format!(
+            "cannot resize {from} pixels to {to}; sides go from 1 to {MAX_SIDE}"
+        )));
+    }
+    let mut table = ResizeWindows { windows: Vec::with_capacity(to), weights: Vec::new() };
+    let mut push = |first: usize, weights: &[i32]| {
+        let window =
+            ResizeWindow { first: first as u32, count: weights.len() as u32, weights: table.weights.len() as u32 };
+        table.windows.push(window);
+        table.weights.extend(weights);
+    };
+    if from == to {
+        (0..to).for_each(|at| push(at, &[1 << FRACTION_BITS]));
+    } else {
+        windows(from, to, filter).iter().for_each(|window| push(window.first, &window.weights));
+    }
+    Ok(table)
+}
+
 const HALF: i32 = 1 << (FRACTION_BITS - 1);
 
 /// Resizes `rgb` `[height, width, 3]` to `[to_height, to_width, 3]`, without regard to the aspect ratio.

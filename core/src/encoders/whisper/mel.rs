@@ -40,6 +40,16 @@ impl LogMel {
         Self { window, bands: mel_bands(), fft: RealFftPlanner::new().plan_fft_forward(FFT) }
     }
 
+    /// The window, 400 values.
+    pub fn window(&self) -> &[f32] {
+        &self.window
+    }
+
+    /// For each band its first bin (of 201, 40 Hz apart) and the weights from there on.
+    pub fn bands(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        self.bands.iter().map(|(first, weights)| (*first, weights.as_slice()))
+    }
+
     /// `[samples.len() / 160, 80]`: log10 of the band energies, no lower than 8 below the loudest, then `(x + 4) / 4`.
     ///
     /// The ends are mirrored by 200 samples. The loudest value is taken over exactly the samples given: padding with
