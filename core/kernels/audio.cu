@@ -118,7 +118,7 @@ __device__ inline float windowed(const MelParameters &p, const Recording &record
 
 // The transform is the sum that defines it, in f64: of 400 points, folded once (the cosine is even, the sine odd), it is less work than
 // its inputs are to fetch, and exact where f32 transforms lose quiet bands beside loud ones.
-extern "C" __global__ void __launch_bounds__(THREADS) log_mel_frames(const MelParameters p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) log_mel_frames(const MelParameters p) {
   __shared__ double cosines[MEL_WINDOW];
   __shared__ float samples[MEL_FRAMES][MEL_WINDOW];
   __shared__ double power[MEL_FRAMES][MEL_BINS];

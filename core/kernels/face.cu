@@ -40,7 +40,7 @@ __device__ inline Color sample(const Frame &frame, const ChromaTap *chroma, cons
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(THREADS) face_batch(const FaceParameters p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 4) face_batch(const FaceParameters p) {
   const int64_t plane = static_cast<int64_t>(p.width) * p.height;
   const int64_t pixel = static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
   if (pixel >= plane) return;

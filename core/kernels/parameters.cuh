@@ -3,7 +3,8 @@
 // Each kernel takes one structure by value. The host's side of it has the same fields in the same order (`#[repr(C)]`), with u64 for
 // the pointers, which are addresses on the device. There is no padding anywhere; the assertions at the end hold that down.
 //
-// Every kernel has one-dimensional blocks of THREADS threads. The grids are told with the structures. A grid may not be empty: for an
+// Every kernel has one-dimensional blocks of THREADS threads. Some say how many blocks a processor is to hold at least: left to itself, the
+// assembler spills registers to fit more. The grids are told with the structures. A grid may not be empty: for an
 // empty batch nothing is launched.
 #pragma once
 

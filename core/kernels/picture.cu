@@ -42,7 +42,7 @@ __device__ inline void add(int32_t (&sums)[3], uint32_t pixel, int32_t weight) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(THREADS) picture_batch(const PictureParameters p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) picture_batch(const PictureParameters p) {
   // Lanes read down a column of the source and write down a column of the rows: an odd pitch puts them in different banks.
   __shared__ uint32_t source[SOURCE_ROWS][SOURCE_COLUMNS + 1];
   __shared__ uint32_t rows[SOURCE_ROWS][PICTURE_TILE_WIDTH + 1];

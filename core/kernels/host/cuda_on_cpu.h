@@ -15,7 +15,7 @@
 #define __host__
 #define __device__
 #define __global__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 // Kept in a section of their own, so that all of it can be found and filled. Blocks do not run side by side: one copy will do.
 #define __shared__ static __attribute__((section("cuda_shared")))
 
