@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::Placement;
+use crate::device::Place;
 use crate::encoders::eva::EvaViT;
 use crate::encoders::hubert::Hubert;
 use crate::encoders::mae::Mae;
@@ -61,8 +61,8 @@ impl Encoders {
             videomae: spec.videomae.as_ref().map(|name| loading.part(name, VideoMae::open)).transpose()?,
         };
         #[cfg(any(feature = "cuda", test))]
-        let encoders = match loading.placement() {
-            Some(placement) => encoders.on_device(placement)?,
+        let encoders = match loading.place() {
+            Some(place) => encoders.on_device(place)?,
             None => encoders,
         };
         Ok(encoders)
@@ -70,11 +70,11 @@ impl Encoders {
 
     /// The encoders with their weights on a device.
     #[cfg(any(feature = "cuda", test))]
-    fn on_device(mut self, placement: &Placement) -> Result<Self> {
-        self.eva.move_to_device(placement)?;
-        self.hubert.move_to_device(placement)?;
-        self.mae.as_mut().map(|mae| mae.move_to_device(placement)).transpose()?;
-        self.videomae.as_mut().map(|videomae| videomae.move_to_device(placement)).transpose()?;
+    fn on_device(mut self, place: &Place) -> Result<Self> {
+        self.eva.move_to_device(place)?;
+        self.hubert.move_to_device(place)?;
+        self.mae.as_mut().map(|mae| mae.move_to_device(place)).transpose()?;
+        self.videomae.as_mut().map(|videomae| videomae.move_to_device(place)).transpose()?;
         Ok(self)
     }
 

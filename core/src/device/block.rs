@@ -5,7 +5,7 @@ use candle_nn::ops::layer_norm;
 
 use super::attention::{attend, heads_first};
 use super::weights::Linear;
-use super::Placement;
+use super::Place;
 use crate::encoders::transformer as host;
 use crate::error::Result;
 use crate::kernels::Precision;
@@ -15,8 +15,8 @@ const FEED_FORWARD_ROWS: usize = 2048;
 
 impl Linear {
     /// The encoders' layer `layer` on a device.
-    pub(super) fn of_encoder(layer: &host::Linear, placement: &Placement) -> Result<Self> {
-        Self::new(layer.weight.weights(), Some(&layer.bias), placement)
+    pub(super) fn of_encoder(layer: &host::Linear, place: &Place) -> Result<Self> {
+        Self::new(layer.weight.weights(), Some(&layer.bias), place)
     }
 }
 
@@ -28,8 +28,8 @@ pub(super) struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub(super) fn new(norm: &host::LayerNorm, placement: &Placement) -> Result<Self> {
-        let vector = |values: &[f32]| placement.upload(values, &[values.len()]);
+    pub(super) fn new(norm: &host::LayerNorm, place: &Place) -> Result<Self> {
+        let vector = |values: &[f32]| place.upload(values, &[values.len()]);
         Ok(Self { weight: vector(&norm.weight)?, bias: vector(&norm.bias)?, eps: norm.eps })
     }
 
@@ -57,18 +57,18 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn new(block: &host::Block, placement: &Placement) -> Result<Self> {
-        let linear = |layer: &host::Linear| Linear::of_encoder(layer, placement);
+    pub(super) fn new(block: &host::Block, place: &Place) -> Result<Self> {
+        let linear = |layer: &host::Linear| Linear::of_encoder(layer, place);
         let projections = match &block.projections {
             host::Projections::Fused(layer) => Projections::Fused(linear(layer)?),
             host::Projections::Split([q, k, v]) => Projections::Split(Box::new([linear(q)?, linear(k)?, linear(v)?])),
         };
         Ok(Self {
             heads: block.heads,
-            norm1: LayerNorm::new(&block.norm1, placement)?,
+            norm1: LayerNorm::new(&block.norm1, place)?,
             projections,
             out: linear(&block.out)?,
-            norm2: LayerNorm::new(&block.norm2, placement)?,
+            norm2: LayerNorm::new(&block.norm2, place)?,
             fc1: linear(&block.fc1)?,
             fc2: linear(&block.fc2)?,
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::Placement;
+use super::Place;
 use crate::error::{Error, Result};
 
 /// Rows by which a sequence's memory grows.
@@ -16,7 +16,7 @@ const CHUNK: usize = 256;
 /// A clone shares the memory until one of the two is written to.
 #[derive(Clone)]
 pub(crate) struct DeviceCache {
-    placement: Placement,
+    place: Place,
     layers: Vec<Arc<LayerRows>>,
 }
 
@@ -25,13 +25,13 @@ struct LayerRows(Option<(Tensor, Tensor)>);
 
 impl DeviceCache {
     /// Without memory, for a model of `layers` layers.
-    pub(super) fn new(placement: &Placement, layers: usize) -> Self {
-        Self { placement: placement.clone(), layers: (0..layers).map(|_| Arc::new(LayerRows(None))).collect() }
+    pub(super) fn new(place: &Place, layers: usize) -> Self {
+        Self { place: place.clone(), layers: (0..layers).map(|_| Arc::new(LayerRows(None))).collect() }
     }
 
     /// Where the rows lie.
-    pub(crate) fn placement(&self) -> &Placement {
-        &self.placement
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The first `held` rows of `layer`, keys and values `[kv_heads, held, head_dim]`.
@@ -69,7 +69,7 @@ impl DeviceCache {
 
 impl fmt::Debug for DeviceCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeviceCache").field("placement", &self.placement).finish_non_exhaustive()
+        f.debug_struct("DeviceCache").field("place", &self.place).finish_non_exhaustive()
     }
 }
 

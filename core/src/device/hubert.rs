@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::block::{dense, Block, LayerNorm};
 use super::vit::mean_of_rows;
 use super::weights::Linear;
-use super::{download, Placement};
+use super::{download, Place};
 use crate::cancel::CancelToken;
 use crate::encoders::hubert::{ConvLayer, HubertConfig, PositionalConv, FRAMES_AT_ONCE};
 use crate::encoders::transformer as host;
@@ -29,7 +29,7 @@ pub(crate) struct HubertParts<'a> {
 /// The voice encoder whose weights lie on a device.
 pub(crate) struct DeviceHubert {
     config: HubertConfig,
-    placement: Placement,
+    place: Place,
     conv_layers: Vec<Conv>,
     feature_norm: LayerNorm,
     feature_projection: Linear,
@@ -57,12 +57,12 @@ struct Positions {
 }
 
 impl Conv {
-    fn new(layer: &ConvLayer, placement: &Placement) -> Result<Self> {
+    fn new(layer: &ConvLayer, place: &Place) -> Result<Self> {
         let dim = layer.bias.len();
         Ok(Self {
-            weight: placement.upload(&layer.weight, &[layer.kernel * layer.channels_in, dim])?,
-            bias: placement.upload(&layer.bias, &[dim])?,
-            norm: LayerNorm::new(&layer.norm, placement)?,
+            weight: place.upload(&layer.weight, &[layer.kernel * layer.channels_in, dim])?,
+            bias: place.upload(&layer.bias, &[dim])?,
+            norm: LayerNorm::new(&layer.norm, place)?,
             kernel: layer.kernel,
             stride: layer.stride,
         })
@@ -76,11 +76,11 @@ impl Conv {
 }
 
 impl Positions {
-    fn new(conv: &PositionalConv, placement: &Placement) -> Result<Self> {
+    fn new(conv: &PositionalConv, place: &Place) -> Result<Self> {
         let (width, group_width) = (conv.bias.len(), conv.group_width);
         Ok(Self {
-            weight: placement.upload(&conv.weight, &[width / group_width, conv.kernel * group_width, group_width])?,
-            bias: placement.upload(&conv.bias, &[width])?,
+            weight: place.upload(&conv.weight, &[width / group_width, conv.kernel * group_width, group_width])?,
+            bias: place.upload(&conv.bias, &[width])?,
             kernel: conv.kernel,
         })
     }
@@ -105,23 +105,23 @@ impl Positions {
 }
 
 impl DeviceHubert {
-    /// Copies the weights to where `placement` says.
-    pub(crate) fn new(parts: &HubertParts<'_>, placement: &Placement) -> Result<Self> {
+    /// Copies the weights to where `place` says.
+    pub(crate) fn new(parts: &HubertParts<'_>, place: &Place) -> Result<Self> {
         Ok(Self {
             config: parts.config.clone(),
-            placement: placement.clone(),
-            conv_layers: parts.conv_layers.iter().map(|layer| Conv::new(layer, placement)).collect::<Result<_>>()?,
-            feature_norm: LayerNorm::new(parts.feature_norm, placement)?,
-            feature_projection: Linear::of_encoder(parts.feature_projection, placement)?,
-            pos_conv: Positions::new(parts.pos_conv, placement)?,
-            blocks: parts.blocks.iter().map(|block| Block::new(block, placement)).collect::<Result<_>>()?,
-            norm: LayerNorm::new(parts.norm, placement)?,
+            place: place.clone(),
+            conv_layers: parts.conv_layers.iter().map(|layer| Conv::new(layer, place)).collect::<Result<_>>()?,
+            feature_norm: LayerNorm::new(parts.feature_norm, place)?,
+            feature_projection: Linear::of_encoder(parts.feature_projection, place)?,
+            pos_conv: Positions::new(parts.pos_conv, place)?,
+            blocks: parts.blocks.iter().map(|block| Block::new(block, place)).collect::<Result<_>>()?,
+            norm: LayerNorm::new(parts.norm, place)?,
         })
     }
 
     /// Where the weights lie.
-    pub(crate) fn placement(&self) -> &Placement {
-        &self.placement
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// As [`Hubert::forward_observed`](crate::encoders::hubert::Hubert::forward_observed), for samples that were checked and normalised.
@@ -168,7 +168,7 @@ impl DeviceHubert {
             let samples = self.config.samples_for(FRAMES_AT_ONCE.min(frames - first)).unwrap_or(usize::MAX);
             let stretch = input.get(first * hop..).and_then(|rest| rest.get(..samples));
             let stretch = stretch.ok_or_else(|| Error::internal("a stretch of the recording is missing"))?;
-            let mut x = self.placement.upload(stretch, &[samples, 1])?;
+            let mut x = self.place.upload(stretch, &[samples, 1])?;
             for layer in &self.conv_layers {
                 cancel.check()?;
                 x = layer.forward(&x)?;

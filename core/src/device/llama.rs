@@ -10,7 +10,7 @@ use candle_nn::rotary_emb::rope_i;
 
 use super::attention::{attend, heads_first, rows_first};
 use super::weights::Linear;
-use super::{download, DeviceCache, Placement};
+use super::{download, DeviceCache, Place};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::gguf::Matrix;
@@ -29,7 +29,7 @@ type Attend<'a> = &'a mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>;
 /// A LLaMA whose weights lie on a device.
 pub(crate) struct DeviceLlama {
     config: LlamaConfig,
-    placement: Placement,
+    place: Place,
     precision: Precision,
     layers: Vec<Layer>,
     norm: Tensor,
@@ -65,16 +65,16 @@ struct Turns {
 }
 
 impl DeviceLlama {
-    /// Copies the weights of `layers`, `head` and `norm` to where `placement` says.
+    /// Copies the weights of `layers`, `head` and `norm` to where `place` says.
     pub(crate) fn new(
         config: &LlamaConfig,
         layers: &[HostLayer],
         head: &Matrix,
         norm: &[f32],
-        placement: &Placement,
+        place: &Place,
     ) -> Result<Self> {
-        let linear = |matrix: &Matrix| Linear::new(matrix.weights(), None, placement);
-        let vector = |values: &[f32]| placement.upload(values, &[values.len()]);
+        let linear = |matrix: &Matrix| Linear::new(matrix.weights(), None, place);
+        let vector = |values: &[f32]| place.upload(values, &[values.len()]);
         let layer = |layer: &HostLayer| -> Result<Layer> {
             Ok(Layer {
                 attention_norm: vector(&layer.attention_norm)?,
@@ -92,7 +92,7 @@ impl DeviceLlama {
         };
         Ok(Self {
             config: config.clone(),
-            placement: placement.clone(),
+            place: place.clone(),
             precision: Precision::default(),
             layers: layers.iter().map(layer).collect::<Result<_>>()?,
             norm: vector(norm)?,
@@ -101,8 +101,8 @@ impl DeviceLlama {
     }
 
     /// Where the weights lie.
-    pub(crate) fn placement(&self) -> &Placement {
-        &self.placement
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Sets how few rows are multiplied with quantised weights.
@@ -115,8 +115,8 @@ impl DeviceLlama {
         let hidden = self.config.hidden;
         let low_rank = |adapter: Option<&Adapter>| -> Result<Option<LowRank>> {
             let Some(Adapter { a, b, rank }) = adapter else { return Ok(None) };
-            let a = self.placement.upload(a, &[*rank, hidden])?;
-            Ok(Some(LowRank { a, b: self.placement.upload(b, &[b.len() / rank, *rank])? }))
+            let a = self.place.upload(a, &[*rank, hidden])?;
+            Ok(Some(LowRank { a, b: self.place.upload(b, &[b.len() / rank, *rank])? }))
         };
         let layers = (0..self.layers.len()).map(|index| {
             let adapters = lora.and_then(|lora| lora.layer(index));
@@ -169,7 +169,7 @@ impl DeviceLlama {
         let (n, held) = (rows.len() / self.config.hidden, cache.len());
         let turns = self.turns(held..held + n, 1, n)?;
         let mask = if n > 1 { Some(self.mask(held, &[n])?) } else { None };
-        let memory = cache.device_or_else(|| DeviceCache::new(&self.placement, self.layers.len()));
+        let memory = cache.device_or_else(|| DeviceCache::new(&self.place, self.layers.len()));
         let x = self.run(self.rows(rows)?, &turns, cancel, observe, &mut |layer, [q, k, v]| {
             let (k, v) = memory.extend(layer, held, &k.squeeze(0)?, &v.squeeze(0)?)?;
             attend(&q.squeeze(0)?, &k, &v, mask.as_ref())
@@ -187,7 +187,7 @@ impl DeviceLlama {
             for (i, cache) in caches.iter_mut().enumerate() {
                 let [q, k, v] = [q.get(i)?, k.get(i)?, v.get(i)?];
                 let held = cache.len();
-                let memory = cache.device_or_else(|| DeviceCache::new(&self.placement, self.layers.len()));
+                let memory = cache.device_or_else(|| DeviceCache::new(&self.place, self.layers.len()));
                 let (k, v) = memory.extend(layer, held, &k, &v)?;
                 attended.push(attend(&q, &k, &v, None)?);
             }
@@ -237,7 +237,7 @@ impl DeviceLlama {
 
     fn rows(&self, x: &[f32]) -> Result<Tensor> {
         let hidden = self.config.hidden;
-        self.placement.upload(x, &[x.len() / hidden, hidden])
+        self.place.upload(x, &[x.len() / hidden, hidden])
     }
 
     /// All layers over `x` `[batch * n, hidden]`, whose rows `turns` knows the positions of.
@@ -284,7 +284,7 @@ impl DeviceLlama {
         }
         let (sin, cos): (Vec<f32>, Vec<f32>) = turns.into_iter().unzip();
         let shape = [batch, n, half];
-        Ok(Turns { cos: self.placement.upload(&cos, &shape)?, sin: self.placement.upload(&sin, &shape)? })
+        Ok(Turns { cos: self.place.upload(&cos, &shape)?, sin: self.place.upload(&sin, &shape)? })
     }
 
     /// What rows of sequences of `lengths`, which all continue the same `held` rows, do not see: `[n, held + n]`, 0 or -∞.
@@ -301,7 +301,7 @@ impl DeviceLlama {
             before.fill(0.0);
             own.iter_mut().take(row + 1).skip(start).for_each(|value| *value = 0.0);
         }
-        self.placement.upload(&mask, &[n, held + n])
+        self.place.upload(&mask, &[n, held + n])
     }
 }
 

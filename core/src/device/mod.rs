@@ -4,7 +4,7 @@
 //! model that was moved ([`Llama::move_to_device`](crate::llama::Llama::move_to_device) and the encoders' methods of that name) keeps its mapped
 //! weights, which take no memory of their own, and computes with them again once its device is lost.
 //!
-//! Weights lie on the device as they lie in the file. Rows of activations have the type that [`Placement`] names; what goes in and comes
+//! Weights lie on the device as they lie in the file. Rows of activations have the type that [`Place`] names; what goes in and comes
 //! out is `f32` in the host's memory.
 
 mod attention;
@@ -29,12 +29,12 @@ use crate::error::{Error, Result};
 
 /// Where a model's weights lie, and in which type it computes.
 #[derive(Debug, Clone)]
-pub struct Placement {
+pub struct Place {
     device: Device,
     dtype: DType,
 }
 
-impl Placement {
+impl Place {
     /// Activations on `device` in `dtype`: f32, f16, or bf16 (which candle's CPU device cannot multiply).
     ///
     /// # Errors

@@ -6,9 +6,10 @@ mod failure;
 mod llama;
 mod llama_caches;
 mod llama_file;
+mod packs;
 mod weights;
 
-use super::{DType, Device, Placement};
+use super::{DType, Device, Place};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::llama::Llama;
@@ -19,8 +20,8 @@ const F32_ERROR: f32 = 1e-4;
 const F16_ERROR: f32 = 2e-2;
 
 /// Candle's CPU device.
-fn placement(dtype: DType) -> Placement {
-    Placement::new(Device::Cpu, dtype).unwrap()
+fn place(dtype: DType) -> Place {
+    Place::new(Device::Cpu, dtype).unwrap()
 }
 
 /// `count` numbers in -1..1 that look random and are always the same.
@@ -63,6 +64,6 @@ fn lose_device(model: &Llama) -> Error {
 /// `model` on candle's CPU device, as exact as `dtype`.
 fn moved(mut model: Llama, dtype: DType) -> Result<Llama> {
     model.set_precision(Precision::Full);
-    model.move_to_device(&placement(dtype))?;
+    model.move_to_device(&place(dtype))?;
     Ok(model)
 }

@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 
 use super::block::{dense, Block, LayerNorm};
 use super::weights::Linear;
-use super::{download, Placed, Placement};
+use super::{download, Place, Placed};
 use crate::cancel::CancelToken;
 use crate::encoders::metadata::check_finite;
 use crate::encoders::transformer as host;
@@ -55,7 +55,7 @@ pub(crate) struct VitParts<'a> {
 /// A vision transformer whose weights lie on a device.
 pub(crate) struct DeviceVit {
     config: VitConfig,
-    placement: Placement,
+    place: Place,
     frames: usize,
     tubelet: usize,
     patch_embed: Linear,
@@ -68,21 +68,21 @@ pub(crate) struct DeviceVit {
 }
 
 impl DeviceVit {
-    /// Copies the weights to where `placement` says.
-    pub(crate) fn new(parts: &VitParts<'_>, placement: &Placement) -> Result<Self> {
+    /// Copies the weights to where `place` says.
+    pub(crate) fn new(parts: &VitParts<'_>, place: &Place) -> Result<Self> {
         let width = parts.config.width;
-        let rows = |values: &[f32]| placement.upload(values, &[values.len() / width, width]);
+        let rows = |values: &[f32]| place.upload(values, &[values.len() / width, width]);
         let norm =
-            |(norm, name): (&host::LayerNorm, &'static str)| Ok::<_, Error>((LayerNorm::new(norm, placement)?, name));
+            |(norm, name): (&host::LayerNorm, &'static str)| Ok::<_, Error>((LayerNorm::new(norm, place)?, name));
         Ok(Self {
             config: parts.config,
-            placement: placement.clone(),
+            place: place.clone(),
             frames: parts.frames,
             tubelet: parts.tubelet,
-            patch_embed: Linear::of_encoder(parts.patch_embed, placement)?,
+            patch_embed: Linear::of_encoder(parts.patch_embed, place)?,
             cls_token: parts.cls_token.map(rows).transpose()?,
             positions: rows(parts.positions)?,
-            blocks: parts.blocks.iter().map(|block| Block::new(block, placement)).collect::<Result<_>>()?,
+            blocks: parts.blocks.iter().map(|block| Block::new(block, place)).collect::<Result<_>>()?,
             norm: parts.norm.map(norm).transpose()?,
             block_name: parts.block_name,
             output: parts.output,
@@ -90,13 +90,13 @@ impl DeviceVit {
     }
 
     /// Where the weights lie.
-    pub(crate) fn placement(&self) -> &Placement {
-        &self.placement
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     fn forward(&self, pixels: &[f32], cancel: &CancelToken, observe: Option<&mut Observer<'_>>) -> Result<Vec<f32>> {
         let side = self.config.image_size;
-        let pixels = self.placement.upload(pixels, &[self.frames, CHANNELS, side, side])?;
+        let pixels = self.place.upload(pixels, &[self.frames, CHANNELS, side, side])?;
         download(&self.run(&pixels, cancel, observe)?)
     }
 
@@ -174,13 +174,13 @@ pub(crate) fn vit_tensor(
     let Some(placed) = model.as_ref().filter(|placed| placed.is_there()) else {
         return Err(Error::invalid_argument("the encoder is not on a device; give it the pixels' values"));
     };
-    let DeviceVit { config, frames, placement, .. } = placed.model();
+    let DeviceVit { config, frames, place, .. } = placed.model();
     let wanted = [*frames, CHANNELS, config.image_size, config.image_size];
-    let fits = pixels.dims() == wanted && pixels.dtype() == placement.dtype();
-    if !fits || !pixels.device().same_device(placement.device()) {
+    let fits = pixels.dims() == wanted && pixels.dtype() == place.dtype();
+    if !fits || !pixels.device().same_device(place.device()) {
         return Err(Error::invalid_argument(format!(
             "the encoder takes {wanted:?} {:?} on its own device, it was given {:?} {:?}",
-            placement.dtype(),
+            place.dtype(),
             pixels.dims(),
             pixels.dtype()
         )));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Tensor};
 
-use super::Placement;
+use super::Place;
 use crate::error::{Error, Result};
 use crate::kernels::{Precision, WeightType, Weights};
 
@@ -28,19 +28,19 @@ enum Weight {
 
 impl Linear {
     /// Copies `weights` to the device straight from where they lie; `bias` is `[rows]`.
-    pub(crate) fn new(weights: Weights<'_>, bias: Option<&[f32]>, placement: &Placement) -> Result<Self> {
+    pub(crate) fn new(weights: Weights<'_>, bias: Option<&[f32]>, place: &Place) -> Result<Self> {
         let shape = [weights.rows, weights.columns];
         let weight = match storage(weights.kind) {
             Storage::Float(dtype) => {
-                let stored = Tensor::from_raw_buffer(weights.bytes, dtype, &shape, placement.device())?;
-                Weight::Dense(stored.to_dtype(placement.dtype())?)
+                let stored = Tensor::from_raw_buffer(weights.bytes, dtype, &shape, place.device())?;
+                Weight::Dense(stored.to_dtype(place.dtype())?)
             }
             Storage::Blocks(dtype) => {
-                let storage = blocks(weights.bytes, dtype, placement)?;
+                let storage = blocks(weights.bytes, dtype, place)?;
                 Weight::Quantised(QTensor::new(storage, (weights.rows, weights.columns))?)
             }
         };
-        let bias = bias.map(|bias| placement.upload(bias, &[bias.len()])).transpose()?;
+        let bias = bias.map(|bias| place.upload(bias, &[bias.len()])).transpose()?;
         Ok(Self { weight, bias })
     }
 
@@ -62,16 +62,16 @@ impl Linear {
 }
 
 /// The blocks of a quantised tensor on the device.
-fn blocks(bytes: &[u8], dtype: GgmlDType, placement: &Placement) -> Result<QStorage> {
+fn blocks(bytes: &[u8], dtype: GgmlDType, place: &Place) -> Result<QStorage> {
     if is_even(bytes) {
-        return Ok(QStorage::from_data(Cow::Borrowed(bytes), placement.device(), dtype)?);
+        return Ok(QStorage::from_data(Cow::Borrowed(bytes), place.device(), dtype)?);
     }
     // A file may align its tensors to anything; candle panics unless blocks begin where an f16 may.
     let mut copy = vec![0u8; bytes.len() + 1];
     let start = usize::from(!is_even(&copy));
     let copy = copy.get_mut(start..start + bytes.len()).ok_or_else(|| Error::internal("a copy is too short"))?;
     copy.copy_from_slice(bytes);
-    Ok(QStorage::from_data(Cow::Borrowed(copy), placement.device(), dtype)?)
+    Ok(QStorage::from_data(Cow::Borrowed(copy), place.device(), dtype)?)
 }
 
 fn is_even(bytes: &[u8]) -> bool {

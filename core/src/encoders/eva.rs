@@ -16,7 +16,7 @@ use super::vit::Vit;
 pub use super::vit::{Observer, VitConfig};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::{self, DeviceVit, Output, Placed, Placement, Tensor, VitParts};
+use crate::device::{self, DeviceVit, Output, Place, Placed, Tensor, VitParts};
 use crate::error::Result;
 use crate::gguf::{vector, Gguf};
 
@@ -128,9 +128,9 @@ impl EvaViT {
     ///
     /// # Errors
     /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
-    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+    pub fn move_to_device(&mut self, place: &Place) -> Result<()> {
         let parts = VitParts { norm: Some((&self.ln_vision, "ln_vision")), output: Output::Tokens, ..self.vit.parts() };
-        self.device = Some(Placed::new(DeviceVit::new(&parts, placement)?));
+        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?));
         Ok(())
     }
 
@@ -143,8 +143,8 @@ impl EvaViT {
     }
 
     /// Where the model computes, unless that is the CPU.
-    pub fn placement(&self) -> Option<&Placement> {
-        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().placement())
+    pub fn place(&self) -> Option<&Place> {
+        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().place())
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

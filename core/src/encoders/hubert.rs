@@ -16,7 +16,7 @@ use super::transformer::{for_rows, gelu, Block, BlockExtents, LayerNorm, Linear,
 use super::vit::{mean_of_rows, Observer};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::{DeviceHubert, HubertParts, Placed, Placement};
+use crate::device::{DeviceHubert, HubertParts, Place, Placed};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf};
 use crate::kernels::{add, sgemm, Isa, View};
@@ -349,7 +349,7 @@ impl Hubert {
     ///
     /// # Errors
     /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
-    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+    pub fn move_to_device(&mut self, place: &Place) -> Result<()> {
         let parts = HubertParts {
             config: &self.config,
             conv_layers: &self.conv_layers,
@@ -359,13 +359,13 @@ impl Hubert {
             blocks: &self.blocks,
             norm: &self.norm,
         };
-        self.device = Some(Placed::new(DeviceHubert::new(&parts, placement)?));
+        self.device = Some(Placed::new(DeviceHubert::new(&parts, place)?));
         Ok(())
     }
 
     /// Where the model computes, unless that is the CPU.
-    pub fn placement(&self) -> Option<&Placement> {
-        self.placed().map(|placed| placed.model().placement())
+    pub fn place(&self) -> Option<&Place> {
+        self.placed().map(|placed| placed.model().place())
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

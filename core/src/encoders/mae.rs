@@ -11,7 +11,7 @@ use super::transformer::LayerNorm;
 use super::vit::{mean_of_rows, Observer, Vit, VitConfig};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::{self, DeviceVit, Output, Placed, Placement, Tensor, VitParts};
+use crate::device::{self, DeviceVit, Output, Place, Placed, Tensor, VitParts};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf};
 
@@ -111,9 +111,9 @@ impl Mae {
     ///
     /// # Errors
     /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
-    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+    pub fn move_to_device(&mut self, place: &Place) -> Result<()> {
         let parts = VitParts { norm: Some((&self.norm, "norm")), output: Output::ClassToken, ..self.vit.parts() };
-        self.device = Some(Placed::new(DeviceVit::new(&parts, placement)?));
+        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?));
         Ok(())
     }
 
@@ -126,8 +126,8 @@ impl Mae {
     }
 
     /// Where the model computes, unless that is the CPU.
-    pub fn placement(&self) -> Option<&Placement> {
-        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().placement())
+    pub fn place(&self) -> Option<&Place> {
+        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().place())
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

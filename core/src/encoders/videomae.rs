@@ -14,7 +14,7 @@ use super::transformer::{Block, Linear};
 use super::vit::{check_pixels, mean_of_rows, patch_rows, Observer, VitConfig, CHANNELS};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::{self, DeviceVit, Output, Placed, Placement, Tensor, VitParts};
+use crate::device::{self, DeviceVit, Output, Place, Placed, Tensor, VitParts};
 use crate::error::Result;
 use crate::gguf::Gguf;
 use crate::kernels::{add, Isa};
@@ -126,7 +126,7 @@ impl VideoMae {
     ///
     /// # Errors
     /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
-    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
+    pub fn move_to_device(&mut self, place: &Place) -> Result<()> {
         let parts = VitParts {
             config: self.config.vit,
             frames: self.config.frames,
@@ -139,7 +139,7 @@ impl VideoMae {
             block_name: "layer",
             output: Output::Mean,
         };
-        self.device = Some(Placed::new(DeviceVit::new(&parts, placement)?));
+        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?));
         Ok(())
     }
 
@@ -152,8 +152,8 @@ impl VideoMae {
     }
 
     /// Where the model computes, unless that is the CPU.
-    pub fn placement(&self) -> Option<&Placement> {
-        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().placement())
+    pub fn place(&self) -> Option<&Place> {
+        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().place())
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

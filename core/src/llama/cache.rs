@@ -2,7 +2,7 @@
 
 use super::config::LlamaConfig;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::{DeviceCache, Placement};
+use crate::device::{DeviceCache, Place};
 #[cfg(any(feature = "cuda", test))]
 use crate::error::{Error, Result};
 
@@ -119,12 +119,12 @@ impl KvCache {
     ///
     /// # Errors
     /// `unreachable` if it was on a device that is lost; `invalid_argument` if another model wrote it.
-    pub(super) fn check_place(&self, place: Option<&Placement>) -> Result<()> {
+    pub(super) fn check_place(&self, place: Option<&Place>) -> Result<()> {
         match (self.device.as_ref().filter(|_| self.len > 0), place) {
             (Some(_), None) => Err(Error::unreachable(
                 "the keys and values so far are on a GPU that is not used any more; begin again",
             )),
-            (Some(held), Some(place)) if held.placement().same(place) => Ok(()),
+            (Some(held), Some(place)) if held.place().same(place) => Ok(()),
             (None, place) if self.len == 0 || place.is_none() => Ok(()),
             _ => Err(Error::invalid_argument("the KV cache was filled by a model on another device; begin again")),
         }

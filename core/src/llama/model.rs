@@ -10,7 +10,7 @@ use super::config::LlamaConfig;
 use super::lora::{Adapter, LoraWeights};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::{DeviceLlama, Placed, Placement};
+use crate::device::{DeviceLlama, Place, Placed};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf, Matrix};
 use crate::kernels::{self, sgemm, Context, Isa, Precision, View};
@@ -352,7 +352,7 @@ impl Llama {
             return Err(Error::invalid_argument("the KV cache was made for a language model of other extents"));
         }
         #[cfg(any(feature = "cuda", test))]
-        cache.check_place(self.placed().map(|placed| placed.model().placement()))?;
+        cache.check_place(self.placed().map(|placed| placed.model().place()))?;
         let total = cache.len().saturating_add(more);
         if total > self.config.context {
             return Err(Error::invalid_argument(format!(
@@ -483,13 +483,13 @@ impl Llama {
     /// Copies the weights and the adapter to a device, where everything but [`Llama::embed`] and [`Llama::final_norm`] is computed from then
     /// on. Caches that were filled before cannot be used further.
     ///
-    /// With [`Precision::Full`] products are as exact as `placement`'s type; otherwise those of few rows round activations to 8 bits.
+    /// With [`Precision::Full`] products are as exact as `place`'s type; otherwise those of few rows round activations to 8 bits.
     /// Should the device be lost, the call that notices fails with `unreachable`, and further ones are computed on the CPU.
     ///
     /// # Errors
     /// `out_of_memory` if the device has too little, `unreachable` if it fails; the model then stays where it was.
-    pub fn move_to_device(&mut self, placement: &Placement) -> Result<()> {
-        let mut model = DeviceLlama::new(&self.config, &self.layers, &self.head, &self.norm, placement)?;
+    pub fn move_to_device(&mut self, place: &Place) -> Result<()> {
+        let mut model = DeviceLlama::new(&self.config, &self.layers, &self.head, &self.norm, place)?;
         model.set_precision(self.precision);
         model.set_lora(self.lora.as_ref())?;
         self.device = Some(Placed::new(model));
@@ -502,8 +502,8 @@ impl Llama {
     }
 
     /// Where the model computes, unless that is the CPU.
-    pub fn placement(&self) -> Option<&Placement> {
-        self.placed().map(|placed| placed.model().placement())
+    pub fn place(&self) -> Option<&Place> {
+        self.placed().map(|placed| placed.model().place())
     }
 
     /// The model on the device, while that is there.

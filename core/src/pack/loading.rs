@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Pack;
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
-use crate::device::Placement;
+use crate::device::Place;
 use crate::error::Result;
 
 /// How far a load is. Both are bytes of the pack's files, counted once for the checksums and once for the models.
@@ -26,7 +26,7 @@ pub struct Loading<'a> {
     total: u64,
     report: &'a (dyn Fn(LoadProgress) + Sync),
     #[cfg(any(feature = "cuda", test))]
-    placement: Option<Placement>,
+    place: Option<Place>,
 }
 
 impl<'a> Loading<'a> {
@@ -46,22 +46,22 @@ impl<'a> Loading<'a> {
             total,
             report,
             #[cfg(any(feature = "cuda", test))]
-            placement: None,
+            place: None,
         }
     }
 
-    /// Has the language model and the published encoders compute where `placement` says; None, the default, for the CPU.
+    /// Has the language model and the published encoders compute where `place` says; None, the default, for the CPU.
     #[cfg(any(feature = "cuda", test))]
     #[must_use]
-    pub fn on(mut self, placement: Option<Placement>) -> Self {
-        self.placement = placement;
+    pub fn on(mut self, place: Option<Place>) -> Self {
+        self.place = place;
         self
     }
 
     /// Where the language model and the published encoders compute, unless that is the CPU.
     #[cfg(any(feature = "cuda", test))]
-    pub(crate) fn placement(&self) -> Option<&Placement> {
-        self.placement.as_ref()
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// The pack.

@@ -45,6 +45,12 @@ impl CueResponder {
         Ok(())
     }
 
+    /// The language model.
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn llama(&self) -> &crate::llama::Llama {
+        &self.language.llama
+    }
+
     /// The language model's extents.
     pub(super) fn config(&self) -> &LlamaConfig {
         self.language.llama.config()

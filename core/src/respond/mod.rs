@@ -16,6 +16,8 @@ pub(crate) use self::memory::Memory;
 use self::published::PublishedResponder;
 use crate::analysis::Usage;
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::Place;
 use crate::error::{Error, Result};
 use crate::features::{ClipFeatures, Features};
 use crate::gguf::Gguf;
@@ -158,6 +160,16 @@ impl Responder {
         Memory::lasting(self.config())
     }
 
+    /// Where the language model computes, unless that is the CPU, which it is also once the device is lost.
+    #[cfg(any(feature = "cuda", test))]
+    pub fn place(&self) -> Option<&Place> {
+        match &self.0 {
+            Kind::Cues(model) => model.llama(),
+            Kind::Published(model) => model.llama(),
+        }
+        .place()
+    }
+
     fn config(&self) -> &LlamaConfig {
         match &self.0 {
             Kind::Cues(model) => model.config(),
@@ -199,8 +211,8 @@ impl LanguageModel {
             llama.set_lora(Some(lora))?;
         }
         #[cfg(any(feature = "cuda", test))]
-        if let Some(placement) = loading.placement() {
-            llama.move_to_device(placement)?;
+        if let Some(place) = loading.place() {
+            llama.move_to_device(place)?;
         }
         let mut stop_ids = tokenizer.stop_ids().to_vec();
         if let Some(end) = answer_end {

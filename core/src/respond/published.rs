@@ -48,6 +48,12 @@ impl PublishedResponder {
         Ok(())
     }
 
+    /// The language model.
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn llama(&self) -> &crate::llama::Llama {
+        &self.language.llama
+    }
+
     /// The language model's extents.
     pub(super) fn config(&self) -> &LlamaConfig {
         self.language.llama.config()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
-use super::{assert_near, placement, DType, F16_ERROR, F32_ERROR};
+use super::{assert_near, place, DType, F16_ERROR, F32_ERROR};
 use crate::cancel::CancelToken;
 use crate::encoders::eva::EvaViT;
 use crate::encoders::hubert::Hubert;
@@ -45,7 +45,7 @@ impl Encoder {
     }
 
     fn moved(mut self, dtype: DType) -> Self {
-        each!(&mut self, model => model.move_to_device(&placement(dtype)).unwrap());
+        each!(&mut self, model => model.move_to_device(&place(dtype)).unwrap());
         self
     }
 
@@ -141,7 +141,7 @@ fn pixels_may_lie_on_the_device() {
             Encoder::VideoMae(model) => Some(model.forward_tensor(pixels, &cancel)),
             Encoder::Hubert(_) => None,
         };
-        let upload = |shape: &[usize], dtype| placement(dtype).upload(&x[..shape.iter().product()], shape).unwrap();
+        let upload = |shape: &[usize], dtype| place(dtype).upload(&x[..shape.iter().product()], shape).unwrap();
         let Some(found) = forward(&device, &upload(&shape, DType::F32)) else { continue };
         assert_eq!(found.unwrap(), device.forward(&x, &cancel).unwrap(), "{prefix}");
         for pixels in [upload(&shape, DType::F16), upload(&[shape[0], 3, 8, 7], DType::F32)] {

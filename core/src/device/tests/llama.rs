@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::llama_file::{lora, mixed_rows, pair, CONTEXT, VOCAB};
-use super::{assert_near, difference, moved, noise, placement, DType, F16_ERROR, F32_ERROR};
+use super::{assert_near, difference, moved, noise, place, DType, F16_ERROR, F32_ERROR};
 use crate::cancel::CancelToken;
 use crate::error::ErrorKind;
 use crate::kernels::{Precision, WeightType};
@@ -223,9 +223,9 @@ fn what_cannot_be_read_is_refused_as_on_the_cpu() {
 
 #[test]
 fn other_types_are_refused() {
-    let error = super::Placement::new(super::Device::Cpu, DType::F64).unwrap_err();
+    let error = super::Place::new(super::Device::Cpu, DType::F64).unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidArgument);
-    assert!(format!("{:?}", placement(DType::BF16)).contains("BF16"));
+    assert!(format!("{:?}", place(DType::BF16)).contains("BF16"));
 }
 
 #[test]

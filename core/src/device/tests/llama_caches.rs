@@ -103,9 +103,9 @@ fn after_the_device_is_lost_the_cpu_computes() {
     let rows = mixed_rows(&host, 8);
     let cancel = CancelToken::new();
     let mut conversation = prefilled(&device, &rows);
-    assert!(device.placement().is_some());
+    assert!(device.place().is_some());
     assert_eq!(lose_device(&device).kind, ErrorKind::Unreachable);
-    assert!(device.placement().is_none());
+    assert!(device.place().is_none());
     // What was on the device is gone, and says so.
     let error = device.decode(1, &mut conversation, &cancel).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");

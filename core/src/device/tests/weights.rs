@@ -2,7 +2,7 @@
 
 use super::super::download;
 use super::super::weights::Linear;
-use super::{assert_near, noise, placement, DType, F16_ERROR, F32_ERROR};
+use super::{assert_near, noise, place, DType, F16_ERROR, F32_ERROR};
 use crate::kernels::{Isa, Precision, WeightType, Weights};
 
 const ROWS: usize = 24;
@@ -59,7 +59,7 @@ fn products_agree_for_every_type_and_number_of_rows() {
     for kind in KINDS {
         let bytes = random_blocks(kind);
         let weights = Weights { bytes: &bytes, kind, rows: ROWS, columns: COLUMNS };
-        let [single, half] = [DType::F32, DType::F16].map(placement);
+        let [single, half] = [DType::F32, DType::F16].map(place);
         let layer = Linear::new(weights, Some(&bias), &single).unwrap();
         let half_layer = Linear::new(weights, Some(&bias), &half).unwrap();
         for n in [1, 64, 65] {
@@ -88,7 +88,7 @@ fn weights_may_lie_at_any_address() {
         room[odd..odd + bytes.len()].copy_from_slice(&bytes);
         let product = |bytes: &[u8]| {
             let weights = Weights { bytes, kind, rows: ROWS, columns: COLUMNS };
-            let single = placement(DType::F32);
+            let single = place(DType::F32);
             let layer = Linear::new(weights, None, &single).unwrap();
             let rows = single.upload(&x, &[1, COLUMNS]).unwrap();
             download(&layer.forward(&rows, Precision::Full).unwrap()).unwrap()
