@@ -42,7 +42,10 @@ for source in core/kernels/*.cu; do
   name=$(basename "$source" .cu)
   for architecture in "${architectures[@]}"; do
     "$nvcc" "${flags[@]}" -cubin -arch="sm_$architecture" -Xptxas -v -Xptxas -warn-spills \
-      -o "$work/cubin/$name.sm_$architecture.cubin" "$source" 2>"$work/said" || { cat "$work/said" >&2; stop "$source for sm_$architecture"; }
+      -o "$work/cubin/$name.sm_$architecture.cubin" "$source" 2>"$work/said" || {
+      cat "$work/said" >&2
+      stop "$source for sm_$architecture"
+    }
     cat "$work/said" >>"$log"
     "$nvcc" "${flags[@]}" -ptx -arch="compute_$architecture" -o "$work/ptx/$name.compute_$architecture.ptx" "$source" ||
       stop "$source for compute_$architecture"

@@ -4,7 +4,8 @@
 // __syncthreads or its end, then the next one goes on. Fibres and not loops over phases, because the kernels stay as they are
 // written; fibres and not threads of the system, because 256 of those for every block take minutes. A run is the same every time, and
 // a missing barrier is not hidden by luck: between two barriers the threads run in order, and in the other order between the next
-// two and in the next block, so that one of them reads what is not written yet. Shared memory holds no zeros when a block starts, as on a GPU.
+// two and in the next block, so that one of them reads what is not written yet. Shared memory holds no zeros when a block starts, as
+// on a GPU.
 //
 // A barrier that only a part of a block reaches ends the program.
 #pragma once

@@ -126,6 +126,23 @@ fn large_and_narrow_pictures_are_libswscales() {
     }
 }
 
+/// The kernels only put the channels of RGB in order; so does libswscale.
+#[test]
+fn rgb_of_any_order_is_kept() {
+    for (format, channels, red) in
+        [(Pixel::RGB24, 3, 0), (Pixel::BGR24, 3, 2), (Pixel::RGBA, 4, 0), (Pixel::BGRA, 4, 2)]
+    {
+        for (width, height) in [(1, 1), (7, 3), (61, 37), (64, 2)] {
+            let source = picture(format, width, height, 5, false);
+            let theirs = Converter::new(1 << 16, Orientation::default(), false).convert(&source, 0.0, 0).unwrap();
+            let rows = source.data(0).chunks(source.stride(0)).take(height as usize);
+            let pixels = rows.flat_map(|row| row.chunks_exact(channels).take(width as usize));
+            let ours: Vec<u8> = pixels.flat_map(|pixel| [pixel[red], pixel[1], pixel[2 - red]]).collect();
+            assert_eq!(theirs.rgb, ours, "{format:?} {width} x {height}");
+        }
+    }
+}
+
 #[test]
 fn taps_stay_inside_and_add_up() {
     for size in (1..600).chain([719, 1080, 1921, 7680, 65_535]) {

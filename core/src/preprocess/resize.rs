@@ -107,8 +107,8 @@ pub struct ResizeWindows {
     pub weights: Vec<i32>,
 }
 
-/// What [`resize()`] computes with along an axis of `from` pixels that becomes one of `to`, for the kernels on a GPU. Where the length stays,
-/// each pixel is made from itself.
+/// What [`resize()`] computes with along an axis of `from` pixels that becomes one of `to`, for the kernels on a GPU. Where the
+/// length stays, each pixel is made from itself.
 ///
 /// # Errors
 /// `invalid_argument` when a side is 0 or beyond 65536.
