@@ -1,7 +1,8 @@
 //! The language model on a device.
 //!
 //! Computes what [`Llama`](crate::llama::Llama) computes, in the same passes and the same layout of rows: query and key rows lie pair by
-//! pair, so positions rotate neighbouring values. Embedding rows are unpacked on the host, where the file is mapped; a token's row is
+//! pair, so positions rotate neighbouring values. Prompts and labels are read as exactly as the type of activations allows; only the steps
+//! of writing multiply with weights as they are stored, which rounds activations to 8 bits. Embedding rows are unpacked on the host, where the file is mapped; a token's row is
 //! small.
 
 use candle_core::Tensor;
@@ -105,7 +106,7 @@ impl DeviceLlama {
         &self.place
     }
 
-    /// Sets how few rows are multiplied with quantised weights.
+    /// Sets how the steps of writing multiply with quantised weights.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;
     }
@@ -141,13 +142,14 @@ impl DeviceLlama {
         mut observe: Option<Observer<'_>>,
     ) -> Result<Vec<f32>> {
         let before = cache.len();
+        let precision = if rows.len() > self.config.hidden { Precision::Full } else { self.precision };
         let mut read = || -> Result<Vec<f32>> {
             let mut last = None;
             for pass in rows.chunks(PASS_ROWS * self.config.hidden) {
-                last = Some(self.append(pass, cache, cancel, &mut observe)?);
+                last = Some(self.append(pass, precision, cache, cancel, &mut observe)?);
             }
             let last = last.ok_or_else(|| Error::internal("there are no rows to read"))?;
-            let logits = self.head(&last)?;
+            let logits = self.head(&last, precision)?;
             cancel.check()?;
             Ok(logits)
         };
@@ -162,6 +164,7 @@ impl DeviceLlama {
     fn append(
         &self,
         rows: &[f32],
+        precision: Precision,
         cache: &mut KvCache,
         cancel: &CancelToken,
         observe: &mut Option<Observer<'_>>,
@@ -170,7 +173,7 @@ impl DeviceLlama {
         let turns = self.turns(held..held + n, 1, n)?;
         let mask = if n > 1 { Some(self.mask(held, &[n])?) } else { None };
         let memory = cache.device_or_else(|| DeviceCache::new(&self.place, self.layers.len()));
-        let x = self.run(self.rows(rows)?, &turns, cancel, observe, &mut |layer, [q, k, v]| {
+        let x = self.run(self.rows(rows)?, &turns, precision, cancel, observe, &mut |layer, [q, k, v]| {
             let (k, v) = memory.extend(layer, held, &k.squeeze(0)?, &v.squeeze(0)?)?;
             attend(&q.squeeze(0)?, &k, &v, mask.as_ref())
         })?;
@@ -182,7 +185,8 @@ impl DeviceLlama {
     /// One step of each sequence: the rows `x` `[caches.len(), hidden]`; logits `[caches.len(), vocab]`.
     pub(crate) fn decode_each(&self, x: &[f32], caches: &mut [&mut KvCache], cancel: &CancelToken) -> Result<Vec<f32>> {
         let turns = self.turns(caches.iter().map(|cache| cache.len()), caches.len(), 1)?;
-        let x = self.run(self.rows(x)?, &turns, cancel, &mut None, &mut |layer, [q, k, v]| {
+        let precision = self.precision;
+        let x = self.run(self.rows(x)?, &turns, precision, cancel, &mut None, &mut |layer, [q, k, v]| {
             let mut attended = Vec::with_capacity(caches.len());
             for (i, cache) in caches.iter_mut().enumerate() {
                 let [q, k, v] = [q.get(i)?, k.get(i)?, v.get(i)?];
@@ -193,7 +197,7 @@ impl DeviceLlama {
             }
             Ok(Tensor::cat(&attended, 0)?)
         })?;
-        let logits = self.head(&x)?;
+        let logits = self.head(&x, precision)?;
         cancel.check()?;
         caches.iter_mut().for_each(|cache| cache.commit(1));
         Ok(logits)
@@ -211,7 +215,8 @@ impl DeviceLlama {
         let n = lengths.iter().sum();
         let turns = self.turns(lengths.iter().flat_map(|&length| held..held + length), 1, n)?;
         let mask = self.mask(held, lengths)?;
-        let x = self.run(self.rows(x)?, &turns, cancel, &mut None, &mut |layer, [q, k, v]| {
+        let precision = Precision::Full;
+        let x = self.run(self.rows(x)?, &turns, precision, cancel, &mut None, &mut |layer, [q, k, v]| {
             let (k, v) = (k.squeeze(0)?, v.squeeze(0)?);
             let (k, v) = match cache.device().map(|memory| memory.layer(layer, held)).transpose()?.flatten() {
                 Some((keys, values)) => (Tensor::cat(&[&keys, &k], 1)?, Tensor::cat(&[&values, &v], 1)?),
@@ -225,14 +230,14 @@ impl DeviceLlama {
 
     /// Logits `[n, vocab]` of layer outputs `x` `[n, hidden]`.
     pub(crate) fn logits(&self, x: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
-        let logits = self.head(&self.rows(x)?)?;
+        let logits = self.head(&self.rows(x)?, Precision::Full)?;
         cancel.check()?;
         Ok(logits)
     }
 
-    fn head(&self, x: &Tensor) -> Result<Vec<f32>> {
+    fn head(&self, x: &Tensor, precision: Precision) -> Result<Vec<f32>> {
         let normed = rms_norm(&x.contiguous()?, &self.norm, self.config.norm_eps)?;
-        download(&self.head.forward(&normed, self.precision)?)
+        download(&self.head.forward(&normed, precision)?)
     }
 
     fn rows(&self, x: &[f32]) -> Result<Tensor> {
@@ -245,11 +250,12 @@ impl DeviceLlama {
         &self,
         mut x: Tensor,
         turns: &Turns,
+        precision: Precision,
         cancel: &CancelToken,
         observe: &mut Option<Observer<'_>>,
         attend: Attend<'_>,
     ) -> Result<Tensor> {
-        let (config, precision) = (&self.config, self.precision);
+        let config = &self.config;
         let batch = turns.cos.dim(0)?;
         for (index, layer) in self.layers.iter().enumerate() {
             cancel.check()?;

@@ -9,10 +9,6 @@ use super::Place;
 use crate::error::{Error, Result};
 use crate::kernels::{Precision, WeightType, Weights};
 
-/// Rows that are multiplied with quantised weights as they are stored. For more rows unpacking the weights first costs little beside the
-/// product, which is then as exact as the type of activations.
-const FEW_ROWS: usize = 64;
-
 /// A dense layer, `x W^T + b`.
 pub(crate) struct Linear {
     weight: Weight,
@@ -44,15 +40,15 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// `x` `[n, columns]` to `[n, rows]`. With [`Precision::Full`] quantised weights are always unpacked; otherwise few rows are
-    /// multiplied as candle does it, which rounds activations to 8 bits, 32 to a scale.
+    /// `x` `[n, columns]` to `[n, rows]`. With [`Precision::Full`] quantised weights are unpacked for the product, which costs little where
+    /// rows are many; otherwise they are multiplied with as they are stored, for which candle rounds activations to 8 bits.
     pub(crate) fn forward(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
         let product = match &self.weight {
             Weight::Dense(weight) => x.matmul(&weight.t()?)?,
-            Weight::Quantised(weight) if precision != Precision::Full && x.dim(0)? <= FEW_ROWS => {
-                x.apply_op1_no_bwd(weight)?.to_dtype(x.dtype())?
+            Weight::Quantised(weight) if precision == Precision::Full => {
+                x.matmul(&unpacked(weight, x.dtype())?.t()?)?
             }
-            Weight::Quantised(weight) => x.matmul(&unpacked(weight, x.dtype())?.t()?)?,
+            Weight::Quantised(weight) => x.apply_op1_no_bwd(weight)?.to_dtype(x.dtype())?,
         };
         Ok(match &self.bias {
             Some(bias) => product.broadcast_add(bias)?,

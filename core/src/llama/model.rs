@@ -483,7 +483,8 @@ impl Llama {
     /// Copies the weights and the adapter to a device, where everything but [`Llama::embed`] and [`Llama::final_norm`] is computed from then
     /// on. Caches that were filled before cannot be used further.
     ///
-    /// With [`Precision::Full`] products are as exact as `place`'s type; otherwise those of few rows round activations to 8 bits.
+    /// Prompts are read and labels scored as exactly as `place`'s type allows. So is text written with [`Precision::Full`], for which all weights
+    /// are unpacked at every step; otherwise a step rounds activations to 8 bits.
     /// Should the device be lost, the call that notices fails with `unreachable`, and further ones are computed on the CPU.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ fn products_agree_for_every_type_and_number_of_rows() {
         let [single, half] = [DType::F32, DType::F16].map(place);
         let layer = Linear::new(weights, Some(&bias), &single).unwrap();
         let half_layer = Linear::new(weights, Some(&bias), &half).unwrap();
-        for n in [1, 64, 65] {
+        for n in [1, 9, 65] {
             let x = noise(n as u64, n * COLUMNS);
             let expected = expected(weights, &x, &bias);
             let rows = single.upload(&x, &[n, COLUMNS]).unwrap();
@@ -70,7 +70,7 @@ fn products_agree_for_every_type_and_number_of_rows() {
             let found = download(&layer.forward(&rows, Precision::Full).unwrap()).unwrap();
             assert_near(&found, &expected, F32_ERROR, &what("f32"));
             let found = download(&layer.forward(&rows, Precision::Fast).unwrap()).unwrap();
-            assert_near(&found, &expected, if n > 64 { F32_ERROR } else { ROUNDED_ERROR }, &what("rounded"));
+            assert_near(&found, &expected, ROUNDED_ERROR, &what("rounded"));
             let rows = half.upload(&x, &[n, COLUMNS]).unwrap();
             let found = download(&half_layer.forward(&rows, Precision::Full).unwrap()).unwrap();
             assert_near(&found, &expected, F16_ERROR, &what("f16"));
