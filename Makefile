@@ -8,6 +8,7 @@
 # make sdk-python (-node -go -java -csharp)   the SDK's packages, in dist/; make sdks makes all
 # make test-sdks   installs them in empty directories, runs tests, conformance cases and examples there, and prints a table
 # make test-server the page in Chromium, the API guide's snippets, published clients, load and kills, against `emotion-llama serve`
+# make test-cuda  on a machine with an NVIDIA GPU: what runs on it against the processor
 # make lint    rustfmt and clippy
 
 PACK   := build/packs/emotion-llama-mini
@@ -17,7 +18,7 @@ CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
 PREFIX ?= /usr/local
 SDKS   := python node go java csharp
 
-.PHONY: all setup pack clips build demo test fuzz lint bench install dist sdks test-sdks test-server $(SDKS:%=sdk-%)
+.PHONY: all setup pack clips build demo test test-cuda fuzz lint bench install dist sdks test-sdks test-server $(SDKS:%=sdk-%)
 all: build
 
 setup:
@@ -41,6 +42,7 @@ test: lint pack clips $(if $(APT),sdks)
 	@bash tools/setup.sh test
 	cargo test --release --workspace
 	bash tools/test_aarch64.sh
+	bash tools/check_cuda.sh
 	bash tools/fuzz.sh
 	$(PYTHON) -m unittest discover -s tools/tests -t tools
 	$(PYTHON) training/test_recipe.py
@@ -74,6 +76,10 @@ sdks: $(SDKS:%=sdk-%)
 $(SDKS:%=sdk-%): sdk-%: dist pack
 	@bash tools/setup.sh sdks
 	@bash tools/sdk_$*.sh
+
+test-cuda: build pack
+	@bash tools/cuda_kernels.sh
+	. tools/cuda/environment.sh; cargo test --release --workspace --features emotion-llama-core/cuda --lib -- cuda:: device:: --nocapture
 
 test-sdks: sdks clips
 	@bash tools/test_sdks.sh $(SDKS)

@@ -7,17 +7,25 @@ use std::time::Instant;
 
 use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame};
 use crate::cancel::CancelToken;
+#[cfg(feature = "cuda")]
+use crate::cuda::pictures::{Cut, Levels, Pictures};
 #[cfg(any(feature = "cuda", test))]
 use crate::device::Place;
+#[cfg(feature = "cuda")]
+use crate::device::Tensor;
 use crate::encoders::eva::EvaViT;
 use crate::encoders::hubert::Hubert;
 use crate::encoders::mae::Mae;
 use crate::encoders::videomae::VideoMae;
 use crate::error::{Error, Result};
+#[cfg(feature = "cuda")]
+use crate::face::crop_square;
 use crate::face::{crop, crops_for, FaceReading, FramePick};
 use crate::features::{ClipFeatures, EncodedClip};
 use crate::media::{self, Clip, Sampling, Waveform};
 use crate::pack::{Loading, PublishedSpec};
+#[cfg(feature = "cuda")]
+use crate::preprocess::Filter;
 use crate::preprocess::{clip_picture, unit_picture};
 
 /// How much larger than the face's box its crop is.
@@ -33,6 +41,9 @@ pub struct Encoders {
     hubert: Hubert,
     mae: Option<Mae>,
     videomae: Option<VideoMae>,
+    /// Makes the pictures on the device that the encoders are on.
+    #[cfg(feature = "cuda")]
+    pictures: Option<Pictures>,
 }
 
 /// What the encoders give, and what the caller should know of it.
@@ -59,6 +70,8 @@ impl Encoders {
             hubert: loading.part(&spec.hubert, Hubert::open)?,
             mae: spec.mae.as_ref().map(|name| loading.part(name, Mae::open)).transpose()?,
             videomae: spec.videomae.as_ref().map(|name| loading.part(name, VideoMae::open)).transpose()?,
+            #[cfg(feature = "cuda")]
+            pictures: None,
         };
         #[cfg(any(feature = "cuda", test))]
         let encoders = match loading.place() {
@@ -75,6 +88,10 @@ impl Encoders {
         self.hubert.move_to_device(place)?;
         self.mae.as_mut().map(|mae| mae.move_to_device(place)).transpose()?;
         self.videomae.as_mut().map(|videomae| videomae.move_to_device(place)).transpose()?;
+        #[cfg(feature = "cuda")]
+        {
+            self.pictures = Pictures::new(place)?;
+        }
         Ok(self)
     }
 
@@ -119,8 +136,7 @@ impl Encoders {
         encoding: &mut Encoding,
     ) -> Result<()> {
         let position = described(clip, face, pick);
-        let side = self.eva.config().vit.image_size;
-        let pixels = match position.and_then(|position| clip.frames.get(position)) {
+        encoding.encoded.picture = match position.and_then(|position| clip.frames.get(position)) {
             Some(frame) => {
                 let face = face.filter(|face| Some(face.peak.position) == position);
                 encoding.frame = Some(DescribedFrame {
@@ -128,15 +144,55 @@ impl Encoders {
                     index: frame.index,
                     face: face.map(|face| face.peak.bbox.into()),
                 });
-                clip_picture(&frame.rgb, frame.width, frame.height, side)?
+                self.eva_tokens(&frame.rgb, frame.width, frame.height, cancel)?
             }
             None => {
                 encoding.note("no_picture", "there is no picture; the model was shown a black one");
-                clip_picture(&[0; 3], 1, 1, side)?
+                self.eva_tokens(&[0; 3], 1, 1, cancel)?
             }
         };
-        encoding.encoded.picture = self.eva.forward(&pixels, cancel)?;
         Ok(())
+    }
+
+    /// EVA's tokens of `rgb` `[height, width, 3]`.
+    fn eva_tokens(&self, rgb: &[u8], width: usize, height: usize, cancel: &CancelToken) -> Result<Vec<f32>> {
+        let side = self.eva.config().vit.image_size;
+        #[cfg(feature = "cuda")]
+        if let Some(pictures) = self.pictures.as_ref().filter(|_| self.eva.place().is_some()) {
+            let whole = Cut { rgb, width, height, part: [0, 0, width, height] };
+            let pixels = pictures.make(&[whole], side, Filter::Bicubic, Levels::Clip)?;
+            return self.eva.forward_tensor(&pixels, cancel);
+        }
+        self.eva.forward(&clip_picture(rgb, width, height, side)?, cancel)
+    }
+
+    /// The features of face and motion from the parts of pictures on the device: of MAE their mean, of VideoMAE those that `order` names.
+    #[cfg(feature = "cuda")]
+    fn motion_on_device(
+        &self,
+        pictures: &Pictures,
+        cuts: &[Cut<'_>],
+        order: &[u32],
+        wanted: [bool; 2],
+        cancel: &CancelToken,
+    ) -> Result<[Option<Vec<f32>>; 2]> {
+        let make = |side| pictures.make(cuts, side, Filter::Bilinear, Levels::Unit);
+        let mae = self.mae.as_ref().filter(|_| wanted[0]).map(|mae| {
+            let pixels = make(mae.config().image_size)?;
+            let mut sum: Vec<f32> = Vec::new();
+            for i in 0..cuts.len() {
+                let class = mae.forward_tensor(&pixels.narrow(0, i, 1)?, cancel)?;
+                sum.resize(class.len(), 0.0);
+                sum.iter_mut().zip(class).for_each(|(sum, value)| *sum += value / cuts.len() as f32);
+            }
+            Ok::<_, Error>(sum)
+        });
+        let videomae = self.videomae.as_ref().filter(|_| wanted[1]).map(|videomae| {
+            let pixels = make(videomae.config().vit.image_size)?;
+            let order = Tensor::new(order, pixels.device())?;
+            videomae.forward_tensor(&pixels.index_select(&order, 0)?, cancel)
+        });
+        Ok([mae.transpose()?, videomae.transpose()?])
     }
 
     /// The features of face and motion, from the face in the frames that VideoMAE takes.
@@ -161,6 +217,33 @@ impl Encoders {
         positions.sort_unstable();
         positions.dedup();
         let boxes = face.map(|face| crops_for(face, &clip.frames, &positions));
+        #[cfg(feature = "cuda")]
+        if let Some(pictures) = self.pictures.as_ref().filter(|_| self.motion_is_on_device()) {
+            let part = |(i, &position): (usize, &usize)| {
+                let frame =
+                    clip.frames.get(position).ok_or_else(|| Error::internal("a frame of the motion is missing"))?;
+                let part = match boxes.as_ref().and_then(|boxes| boxes.get(i).copied().flatten()) {
+                    Some(bbox) => {
+                        let (left, top, side) = crop_square(frame, &bbox, CROP_MARGIN)?;
+                        [left, top, side, side]
+                    }
+                    None => [0, 0, frame.width, frame.height],
+                };
+                Ok(Cut { rgb: &frame.rgb, width: frame.width, height: frame.height, part })
+            };
+            let cuts = positions.iter().enumerate().map(part).collect::<Result<Vec<_>>>()?;
+            let place = |position: &usize| positions.binary_search(position).ok().and_then(|i| u32::try_from(i).ok());
+            let order: Option<Vec<u32>> = clip.pairs.iter().map(place).collect();
+            let order = order.ok_or_else(|| Error::internal("a frame of the motion is missing"))?;
+            let wanted = [mae.is_some(), videomae.is_some()];
+            let [face_feature, motion_feature] = self.motion_on_device(pictures, &cuts, &order, wanted, cancel)?;
+            features.mae = face_feature.or_else(|| features.mae.take());
+            features.videomae = motion_feature.or_else(|| features.videomae.take());
+            if boxes.is_none() {
+                encoding.note_whole_frames();
+            }
+            return Ok(());
+        }
         let cut = |i: usize, side: usize| -> Result<Vec<f32>> {
             let position = positions.get(i).copied().unwrap_or(0);
             let frame = clip.frames.get(position).ok_or_else(|| Error::internal("a frame of the motion is missing"))?;
@@ -194,9 +277,16 @@ impl Encoders {
             features.videomae = Some(videomae.forward(&frames, cancel)?);
         }
         if boxes.is_none() {
-            encoding.note("whole_frames", "no face was found, so the encoders of face and motion saw the whole frames");
+            encoding.note_whole_frames();
         }
         Ok(())
+    }
+
+    /// Whether all encoders of face and motion are on the device.
+    #[cfg(feature = "cuda")]
+    fn motion_is_on_device(&self) -> bool {
+        self.mae.as_ref().is_none_or(|mae| mae.place().is_some())
+            && self.videomae.as_ref().is_none_or(|videomae| videomae.place().is_some())
     }
 
     /// The voice's feature: the mean over the windows, by their length.
@@ -234,6 +324,10 @@ impl Encoders {
 }
 
 impl Encoding {
+    fn note_whole_frames(&mut self) {
+        self.note("whole_frames", "no face was found, so the encoders of face and motion saw the whole frames");
+    }
+
     fn note(&mut self, name: &str, message: &str) {
         self.notes.push(AnalysisNote::new(name, message));
     }

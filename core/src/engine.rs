@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use crate::analysis::{milliseconds, Analysis, AnalysisNote, ModelInfo, Timings};
 use crate::cancel::CancelToken;
+#[cfg(feature = "cuda")]
+use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::face::FramePick;
 use crate::features::ClipFeatures;
@@ -79,8 +81,36 @@ impl Engine {
         cancel.check()?;
         let pack = find(wanted, &options.search)?;
         let gpu = options.device.resolve()?;
+        #[cfg(feature = "cuda")]
+        let gpu = match gpu {
+            Some(gpu) => match Self::open_on(Some(gpu.clone()), &pack, options, cancel, report) {
+                // Whoever leaves the choice to us gets an answer, from the processor.
+                Err(error)
+                    if options.device == Placement::Auto
+                        && matches!(error.kind, ErrorKind::OutOfMemory | ErrorKind::Unreachable) =>
+                {
+                    tracing::warn!(%error, device = gpu.name, "the model is opened on the processor");
+                    None
+                }
+                opened => return opened,
+            },
+            None => None,
+        };
+        Self::open_on(gpu, &pack, options, cancel, report)
+    }
+
+    /// Opens `pack` on `gpu`, or on the processor.
+    fn open_on(
+        gpu: Option<GpuInfo>,
+        pack: &Pack,
+        options: &EngineOptions,
+        cancel: &CancelToken,
+        report: &(dyn Fn(LoadProgress) + Sync),
+    ) -> Result<Self> {
         let workers = Workers::new(options.threads)?;
-        let loading = Loading::new(&pack, options.verify, cancel, report);
+        let loading = Loading::new(pack, options.verify, cancel, report);
+        #[cfg(feature = "cuda")]
+        let loading = loading.on(gpu.as_ref().map(crate::cuda::devices::place).transpose()?);
         let (perception, responder) = workers.run(|| {
             let (verified, (perception, responder)) = rayon::join(
                 || if options.verify { loading.verify() } else { Ok(()) },
@@ -91,7 +121,7 @@ impl Engine {
         })?;
         loading.finish()?;
         tracing::debug!(pack = pack.manifest().name, digest = pack.digest(), "opened");
-        Ok(Self(Arc::new(Inner { pack, perception, responder, workers, gpu })))
+        Ok(Self(Arc::new(Inner { pack: pack.clone(), perception, responder, workers, gpu })))
     }
 
     /// Threads that each call computes with.

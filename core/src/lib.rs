@@ -10,6 +10,8 @@ pub mod backend;
 pub mod cancel;
 pub mod checkpoint;
 pub mod convert;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(any(feature = "cuda", test))]
 pub mod device;
 pub mod encode;

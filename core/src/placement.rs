@@ -113,6 +113,9 @@ impl fmt::Display for Placement {
 /// # Errors
 /// Why there are none, in a sentence: the build has no CUDA, there is no driver, or there is no device.
 pub fn gpus() -> Result<Vec<GpuInfo>, String> {
+    #[cfg(feature = "cuda")]
+    return crate::cuda::devices::list();
+    #[cfg(not(feature = "cuda"))]
     Err("this build computes on the processor only: it was made without the feature `cuda`".to_owned())
 }
 

@@ -41,7 +41,7 @@ impl LayerNorm {
 
 /// Queries, keys and values: one layer whose output has them side by side, or three layers.
 enum Projections {
-    Fused(Linear),
+    Fused(Box<Linear>),
     Split(Box<[Linear; 3]>),
 }
 
@@ -60,7 +60,7 @@ impl Block {
     pub(super) fn new(block: &host::Block, place: &Place) -> Result<Self> {
         let linear = |layer: &host::Linear| Linear::of_encoder(layer, place);
         let projections = match &block.projections {
-            host::Projections::Fused(layer) => Projections::Fused(linear(layer)?),
+            host::Projections::Fused(layer) => Projections::Fused(Box::new(linear(layer)?)),
             host::Projections::Split([q, k, v]) => Projections::Split(Box::new([linear(q)?, linear(k)?, linear(v)?])),
         };
         Ok(Self {

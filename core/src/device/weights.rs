@@ -17,7 +17,7 @@ pub(crate) struct Linear {
 
 enum Weight {
     /// In the file's blocks, `[rows, columns]`.
-    Quantised(QTensor),
+    Quantised(Box<QTensor>),
     /// In the type of activations, `[rows, columns]`.
     Dense(Tensor),
 }
@@ -33,7 +33,7 @@ impl Linear {
             }
             Storage::Blocks(dtype) => {
                 let storage = blocks(weights.bytes, dtype, place)?;
-                Weight::Quantised(QTensor::new(storage, (weights.rows, weights.columns))?)
+                Weight::Quantised(Box::new(QTensor::new(storage, (weights.rows, weights.columns))?))
             }
         };
         let bias = bias.map(|bias| place.upload(bias, &[bias.len()])).transpose()?;
@@ -48,7 +48,7 @@ impl Linear {
             Weight::Quantised(weight) if precision == Precision::Full => {
                 x.matmul(&unpacked(weight, x.dtype())?.t()?)?
             }
-            Weight::Quantised(weight) => x.apply_op1_no_bwd(weight)?.to_dtype(x.dtype())?,
+            Weight::Quantised(weight) => x.apply_op1_no_bwd(weight.as_ref())?.to_dtype(x.dtype())?,
         };
         Ok(match &self.bias {
             Some(bias) => product.broadcast_add(bias)?,

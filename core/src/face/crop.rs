@@ -23,6 +23,19 @@ pub struct FaceCrop {
 /// `invalid_argument` when the frame's buffer is not as long as its size says, when it has no pixels, or when a number of the box or
 /// the margin is not finite, or a size is below 0.
 pub fn crop(frame: &Frame, bbox: &FaceBox, margin: f32) -> Result<FaceCrop> {
+    let (left, top, side) = crop_square(frame, bbox, margin)?;
+    let mut rgb = Vec::with_capacity(side * side * 3);
+    for row in frame.rgb.chunks_exact(frame.width * 3).skip(top).take(side) {
+        rgb.extend(row.get(left * 3..(left + side) * 3).unwrap_or_default());
+    }
+    Ok(FaceCrop { side, rgb })
+}
+
+/// The square that [`crop`] cuts out: left, top and side in pixels of [`Frame::rgb`], all of it inside the picture.
+///
+/// # Errors
+/// As [`crop`].
+pub fn crop_square(frame: &Frame, bbox: &FaceBox, margin: f32) -> Result<(usize, usize, usize)> {
     let (width, height) = (frame.width, frame.height);
     if width == 0 || height == 0 || frame.rgb.len() != width.saturating_mul(height).saturating_mul(3) {
         let bytes = frame.rgb.len();
@@ -44,13 +57,7 @@ pub fn crop(frame: &Frame, bbox: &FaceBox, margin: f32) -> Result<FaceCrop> {
         let corner = f64::from(edge) * scale + (length - side as f64) / 2.0;
         corner.round().clamp(0.0, (limit - side) as f64) as usize
     };
-    let left = start(bbox.x, scale_x, box_width, width);
-    let top = start(bbox.y, scale_y, box_height, height);
-    let mut rgb = Vec::with_capacity(side * side * 3);
-    for row in frame.rgb.chunks_exact(width * 3).skip(top).take(side) {
-        rgb.extend(row.get(left * 3..(left + side) * 3).unwrap_or_default());
-    }
-    Ok(FaceCrop { side, rgb })
+    Ok((start(bbox.x, scale_x, box_width, width), start(bbox.y, scale_y, box_height, height), side))
 }
 
 /// The described person's face in the frames at `positions`, in source pixels.

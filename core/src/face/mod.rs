@@ -17,7 +17,7 @@ mod track;
 
 use crate::error::{Error, Result};
 
-pub use crop::{crop, crops_for, FaceCrop};
+pub use crop::{crop, crop_square, crops_for, FaceCrop};
 pub use geometry::Geometry;
 pub use reader::FaceReader;
 
