@@ -123,7 +123,16 @@ impl Encoders {
         encoding.milliseconds = milliseconds(began);
         let voice_ms = encoding.milliseconds - picture_ms - motion_ms;
         tracing::debug!(picture_ms, motion_ms, voice_ms, "encoded");
+        self.release_pages();
         Ok(encoding)
+    }
+
+    /// Makes room for the language model, which is read next: the weights are not needed before the next clip.
+    fn release_pages(&self) {
+        self.eva.release_pages();
+        self.hubert.release_pages();
+        self.mae.iter().for_each(Mae::release_pages);
+        self.videomae.iter().for_each(VideoMae::release_pages);
     }
 
     /// EVA's tokens of the described frame; of a black one without pictures.

@@ -18,7 +18,7 @@ use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
 use crate::device::{self, DeviceVit, Output, Place, Placed, Tensor, VitParts};
 use crate::error::Result;
-use crate::gguf::{vector, Gguf};
+use crate::gguf::{vector, Gguf, MappedFile};
 
 /// EVA's extents.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,6 +35,7 @@ pub struct EvaConfig {
 #[derive(Debug)]
 pub struct EvaViT {
     path: PathBuf,
+    file: MappedFile,
     config: EvaConfig,
     vit: Vit,
     ln_vision: LayerNorm,
@@ -60,12 +61,18 @@ impl EvaViT {
         let positions = interpolate_positions(&positions, width, from, config.vit.grid());
         Ok(Self {
             path: path.to_owned(),
+            file: gguf.file().clone(),
             vit: Vit::open(&gguf, config.vit, positions)?,
             ln_vision: LayerNorm::open(&gguf, "ln_vision", width, config.ln_vision_eps)?,
             config,
             #[cfg(any(feature = "cuda", test))]
             device: None,
         })
+    }
+
+    /// See [`MappedFile::release_pages`].
+    pub(crate) fn release_pages(&self) {
+        self.file.release_pages();
     }
 
     /// The extents.

@@ -18,7 +18,7 @@ use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
 use crate::device::{DeviceHubert, HubertParts, Place, Placed};
 use crate::error::{Error, Result};
-use crate::gguf::{vector, Gguf};
+use crate::gguf::{vector, Gguf, MappedFile};
 use crate::kernels::{add, sgemm, Isa, View};
 use crate::preprocess::zero_mean_unit_variance;
 
@@ -203,6 +203,7 @@ impl PositionalConv {
 #[derive(Debug)]
 pub struct Hubert {
     path: PathBuf,
+    file: MappedFile,
     isa: Isa,
     config: HubertConfig,
     conv_layers: Vec<ConvLayer>,
@@ -229,6 +230,7 @@ impl Hubert {
         let block = |i: usize| Block::open(&gguf, &format!("encoder.layers.{i}"), Naming::Hubert, &extents);
         Ok(Self {
             path: path.to_owned(),
+            file: gguf.file().clone(),
             isa: Isa::detect(),
             conv_layers: (0..config.conv_kernel.len())
                 .map(|i| ConvLayer::open(&gguf, i, &config))
@@ -242,6 +244,11 @@ impl Hubert {
             #[cfg(any(feature = "cuda", test))]
             device: None,
         })
+    }
+
+    /// See [`MappedFile::release_pages`].
+    pub(crate) fn release_pages(&self) {
+        self.file.release_pages();
     }
 
     /// The extents.

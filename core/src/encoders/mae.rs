@@ -13,12 +13,13 @@ use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
 use crate::device::{self, DeviceVit, Output, Place, Placed, Tensor, VitParts};
 use crate::error::{Error, Result};
-use crate::gguf::{vector, Gguf};
+use crate::gguf::{vector, Gguf, MappedFile};
 
 /// The face encoder.
 #[derive(Debug)]
 pub struct Mae {
     path: PathBuf,
+    file: MappedFile,
     vit: Vit,
     norm: LayerNorm,
     #[cfg(any(feature = "cuda", test))]
@@ -36,11 +37,17 @@ impl Mae {
         let positions = vector(&gguf, "pos_embed", &[1 + config.grid() * config.grid(), config.width])?;
         Ok(Self {
             path: path.to_owned(),
+            file: gguf.file().clone(),
             vit: Vit::open(&gguf, config, positions)?,
             norm: LayerNorm::open(&gguf, "norm", config.width, config.norm_eps)?,
             #[cfg(any(feature = "cuda", test))]
             device: None,
         })
+    }
+
+    /// See [`MappedFile::release_pages`].
+    pub(crate) fn release_pages(&self) {
+        self.file.release_pages();
     }
 
     /// The extents.

@@ -16,7 +16,7 @@ use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
 use crate::device::{self, DeviceVit, Output, Place, Placed, Tensor, VitParts};
 use crate::error::Result;
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, MappedFile};
 use crate::kernels::{add, Isa};
 
 /// VideoMAE's extents.
@@ -34,6 +34,7 @@ pub struct VideoMaeConfig {
 #[derive(Debug)]
 pub struct VideoMae {
     path: PathBuf,
+    file: MappedFile,
     isa: Isa,
     config: VideoMaeConfig,
     patch_embed: Linear,
@@ -58,6 +59,7 @@ impl VideoMae {
         let patch_len = CHANNELS * config.tubelet * vit.patch_size * vit.patch_size;
         Ok(Self {
             path: path.to_owned(),
+            file: gguf.file().clone(),
             isa: Isa::detect(),
             config,
             patch_embed: Linear::open(&gguf, "patch_embed.proj", vit.width, patch_len)?,
@@ -66,6 +68,11 @@ impl VideoMae {
             #[cfg(any(feature = "cuda", test))]
             device: None,
         })
+    }
+
+    /// See [`MappedFile::release_pages`].
+    pub(crate) fn release_pages(&self) {
+        self.file.release_pages();
     }
 
     /// The extents.

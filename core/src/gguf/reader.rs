@@ -84,6 +84,19 @@ impl MappedFile {
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Takes the pages that were looked at out of this process's memory. They come back, as a rule from the system's cache, when they are looked
+    /// at again.
+    #[allow(unsafe_code)]
+    pub fn release_pages(&self) {
+        #[cfg(unix)]
+        {
+            // SAFETY: the mapping is of a file and is only read, so nothing in it is lost: whoever looks, now or later, sees the file's bytes.
+            if let Err(error) = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) } {
+                tracing::debug!(%error, "a file's pages stay in memory");
+            }
+        }
+    }
 }
 
 fn map_failure(error: &std::io::Error) -> ErrorKind {
@@ -397,5 +410,22 @@ impl<'a> Reader<'a> {
             ))
         })?;
         Ok((shape, kind, self.u64()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn released_pages_are_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let written: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &written).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        assert_eq!(file.bytes(), written);
+        file.release_pages();
+        assert_eq!(file.bytes(), written);
     }
 }
