@@ -185,7 +185,7 @@ impl Pictures {
     }
 }
 
-/// The kernel; from PTX of our own where the driver takes neither the machine code nor the PTX in the file.
+/// The kernel, from the machine code for this device, or from the PTX in the file where there is none.
 fn load(stream: &Arc<CudaStream>) -> Result<CudaFunction> {
     let module = stream.context().load_module(Ptx::from_binary(KERNELS.to_vec())).w()?;
     Ok(module.load_function("picture_batch").w()?)
