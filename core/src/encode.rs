@@ -185,7 +185,16 @@ impl Encoders {
         wanted: [bool; 2],
         cancel: &CancelToken,
     ) -> Result<[Option<Vec<f32>>; 2]> {
-        let make = |side| pictures.make(cuts, side, Filter::Bilinear, Levels::Unit);
+        let mut made: Option<(usize, Tensor)> = None;
+        // Both published encoders see pictures of one size, which are made once.
+        let mut make = |side: usize| -> Result<Tensor> {
+            if let Some((_, pixels)) = made.as_ref().filter(|(made, _)| *made == side) {
+                return Ok(pixels.clone());
+            }
+            let pixels = pictures.make(cuts, side, Filter::Bilinear, Levels::Unit)?;
+            made = Some((side, pixels.clone()));
+            Ok(pixels)
+        };
         let mae = self.mae.as_ref().filter(|_| wanted[0]).map(|mae| {
             let pixels = make(mae.config().image_size)?;
             let mut sum: Vec<f32> = Vec::new();

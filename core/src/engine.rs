@@ -63,7 +63,8 @@ impl Engine {
     /// Opens the pack that `wanted` names and loads its models.
     ///
     /// # Errors
-    /// `not_found` if there is no such pack, or not the device that was asked for; `pack_invalid` naming the file that is missing, damaged or of another version.
+    /// `not_found` if there is no such pack, or not the device that was asked for; `pack_invalid` naming the file that is missing, damaged or of
+    /// another version; on a device `out_of_memory` and `unreachable`.
     pub fn open(wanted: &PackRef, options: &EngineOptions) -> Result<Self> {
         Self::open_observed(wanted, options, &CancelToken::new(), &|_| {})
     }

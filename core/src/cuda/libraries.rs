@@ -64,20 +64,18 @@ fn load_all() -> Result<(), String> {
     Ok(())
 }
 
-/// The newest release of a library that there is.
+/// A library by the names that it may have.
 fn open(name: &str) -> Result<Library, String> {
     let candidates: Vec<String> = match name {
         "cuda" => vec!["libcuda.so.1".into(), "libcuda.so".into()],
         "curand" => vec!["libcurand.so.10".into(), "libcurand.so".into()],
-        _ => ["so.13", "so.12", "so"].map(|end| format!("lib{name}.{end}")).to_vec(),
+        // What the calls were compiled for.
+        _ => ["so.13", "so"].map(|end| format!("lib{name}.{end}")).to_vec(),
     };
     // SAFETY: these are NVIDIA's, whose initialisation asks nothing of the caller.
     let opened = candidates.iter().find_map(|candidate| unsafe { Library::new(candidate) }.ok());
     opened.ok_or_else(|| match name {
         "cuda" => "there is no NVIDIA driver on this machine (libcuda.so.1 was not found)".to_owned(),
-        _ => format!(
-            "CUDA's library {} was not found; install the CUDA runtime libraries, release 12 or 13",
-            candidates[0]
-        ),
+        _ => format!("CUDA's library {} was not found; install the CUDA runtime libraries, release 13", candidates[0]),
     })
 }

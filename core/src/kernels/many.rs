@@ -130,7 +130,9 @@ unsafe fn run<L: Lanes, const R: usize>(task: &Task<'_>) {
     let columns = weights.columns;
     let (mut unpacked, mut sums) = SCRATCH.take();
     let rows: *const f32 = if weights.kind == WeightType::F32 {
-        weights.part(first, count).bytes.as_ptr().cast()
+        let bytes = weights.part(first, count).bytes;
+        assert!(bytes.len() == count * columns * size_of::<f32>(), "matrix sizes");
+        bytes.as_ptr().cast()
     } else {
         unpacked.resize(TASK * columns, 0.0);
         weights.unpack_rows(isa, first, &mut unpacked[..count * columns]);
