@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What can be shown of CUDA without a GPU: the kernels compile for every architecture without a warning or a spill, the workspace type-checks with the
-# feature, and what is built with it needs no CUDA library and works on the processor. The compiler comes from PyPI, see tools/cuda_kernels.sh.
+# feature, NVRTC compiles the sources that the library carries, and what is built with the feature needs no CUDA library and works on the processor. The
+# compiler comes from PyPI, see tools/cuda_kernels.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${BUILD_CUDA:-build/cuda}
@@ -9,6 +10,13 @@ bash tools/cuda_kernels.sh
 . tools/cuda/environment.sh
 
 cargo clippy --release --workspace --all-targets --features emotion-llama-core/cuda -- -D warnings
+# NVRTC compiles what the library carries; it needs no GPU, and lies beside the compiler.
+LD_LIBRARY_PATH="$toolkit/lib" cargo test --release --workspace --features emotion-llama-core/cuda --lib -- cuda:: --nocapture |
+  tee "$work/tested.txt"
+if grep -q 'SKIPPED.*nvrtc' "$work/tested.txt"; then
+  echo "check_cuda: NVRTC was not found in $toolkit/lib" >&2
+  exit 1
+fi
 cargo build --release --workspace --features emotion-llama-core/cuda
 mkdir -p "$work/built"
 cp target/release/emotion-llama target/release/libemotionllama.so "$work/built/"

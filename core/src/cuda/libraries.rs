@@ -24,43 +24,58 @@ extern "C" {
     static emotion_llama_cublasLt_functions: [Function; CUBLASLT];
 }
 
-/// Loads the driver and the libraries, once in a process.
+/// Loads the driver and the libraries that the models need, once in a process.
 ///
 /// # Errors
 /// Which one is not there, in a sentence.
 pub fn load() -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    let load_all = || {
+        // SAFETY: the tables are constants of the archives that `build.rs` made, as long as it says.
+        let libraries: [(&str, &[Function]); 4] = unsafe {
+            [
+                ("cuda", &emotion_llama_cuda_functions),
+                ("curand", &emotion_llama_curand_functions),
+                ("cublasLt", &emotion_llama_cublasLt_functions),
+                ("cublas", &emotion_llama_cublas_functions),
+            ]
+        };
+        // SAFETY: this runs once, before anything of CUDA is called.
+        libraries.into_iter().try_for_each(|(name, functions)| unsafe { fill(name, functions) })
+    };
     LOADED.get_or_init(load_all).clone()
 }
 
-fn load_all() -> Result<(), String> {
-    // SAFETY: the tables are constants of the archives that `build.rs` made, as long as it says.
-    let libraries: [(&str, &[Function]); 5] = unsafe {
-        [
-            ("cuda", &emotion_llama_cuda_functions),
-            ("nvrtc", &emotion_llama_nvrtc_functions),
-            ("curand", &emotion_llama_curand_functions),
-            ("cublasLt", &emotion_llama_cublasLt_functions),
-            ("cublas", &emotion_llama_cublas_functions),
-        ]
-    };
-    for (name, functions) in libraries {
-        let library = open(name)?;
-        for function in functions {
-            // SAFETY: `name` is a string constant. Nobody else writes the place or reads it yet: this runs once, before anything of CUDA is called.
-            // Whether the function takes what its name promises is as certain as with a linker.
-            unsafe {
-                let name = CStr::from_ptr(function.name);
-                match library.get::<*mut c_void>(name.to_bytes_with_nul()) {
-                    Ok(symbol) => *function.at = *symbol,
-                    // An older release has not all of them, and few are called: a call of this one says that it is not there.
-                    Err(_) => tracing::debug!(?name, "a function of CUDA is missing"),
-                }
+/// Loads NVRTC, once in a process. It needs neither a driver nor a device.
+///
+/// # Errors
+/// That it is not there, in a sentence.
+pub fn load_compiler() -> Result<(), String> {
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    // SAFETY: as in `load`; nothing of NVRTC is called but after this.
+    LOADED.get_or_init(|| unsafe { fill("nvrtc", &emotion_llama_nvrtc_functions) }).clone()
+}
+
+/// Opens the library `name` and fills in where its functions are.
+///
+/// # Safety
+/// Nobody calls one of `functions` before or meanwhile.
+unsafe fn fill(name: &str, functions: &[Function]) -> Result<(), String> {
+    let library = open(name)?;
+    for function in functions {
+        // SAFETY: `name` is a string constant, and nobody else writes the place or reads it yet. Whether the function takes what its name
+        // promises is as certain as with a linker.
+        unsafe {
+            let name = CStr::from_ptr(function.name);
+            match library.get::<*mut c_void>(name.to_bytes_with_nul()) {
+                Ok(symbol) => *function.at = *symbol,
+                // An older release has not all of them, and few are called: a call of this one says that it is not there.
+                Err(_) => tracing::debug!(?name, "a function of CUDA is missing"),
             }
         }
-        // Its functions may be called until the process ends.
-        std::mem::forget(library);
     }
+    // Its functions may be called until the process ends.
+    std::mem::forget(library);
     Ok(())
 }
 

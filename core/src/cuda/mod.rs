@@ -5,6 +5,7 @@
 
 pub mod devices;
 mod libraries;
+mod modules;
 mod parameters;
 pub mod pictures;
 

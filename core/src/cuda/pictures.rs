@@ -9,9 +9,9 @@ use candle_core::cuda_backend::WrapErr;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Storage, Tensor};
 use cudarc::driver::{CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
-use cudarc::nvrtc::Ptx;
 use half::{bf16, f16};
 
+use super::modules::{Kernels, PICTURE};
 use super::parameters::{
     Frame, PictureParameters, Window, ELEMENT_BF16, ELEMENT_F16, ELEMENT_F32, FORMAT_RGB24, PICTURE_TILE_HEIGHT,
     PICTURE_TILE_WIDTH, THREADS,
@@ -20,8 +20,6 @@ use crate::device::Place;
 use crate::error::{Error, Result};
 use crate::preprocess::{clip_normalised, resize_windows, unit_range, Filter};
 
-/// The kernels for all processors, and PTX for newer ones.
-const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/picture.fatbin"));
 /// Where pictures begin in the staging buffer.
 const ALIGNMENT: usize = 16;
 
@@ -63,7 +61,7 @@ impl Pictures {
     pub fn new(place: &Place) -> Result<Option<Self>> {
         let Device::Cuda(device) = place.device() else { return Ok(None) };
         let stream = device.cuda_stream();
-        let batch = load(&stream)?;
+        let batch = Kernels::load(&stream, &PICTURE)?.function("picture_batch")?;
         Ok(Some(Self { device: device.clone(), stream, batch, dtype: place.dtype() }))
     }
 
@@ -183,12 +181,6 @@ impl Pictures {
         unsafe { self.stream.launch_builder(&self.batch).arg(&parameters).launch(config) }.w()?;
         Ok(CudaStorage::wrap_cuda_slice(output, self.device.clone()))
     }
-}
-
-/// The kernel, from the machine code for this device, or from the PTX in the file where there is none.
-fn load(stream: &Arc<CudaStream>) -> Result<CudaFunction> {
-    let module = stream.context().load_module(Ptx::from_binary(KERNELS.to_vec())).w()?;
-    Ok(module.load_function("picture_batch").w()?)
 }
 
 /// Windows and weights of the lengths that occur, one after the other.
