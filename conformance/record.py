@@ -21,6 +21,8 @@ import emotion_llama as el  # noqa: E402
 def event_json(event):
     if isinstance(event, el.StageEvent):
         return {"type": "stage", "stage": event.stage}
+    if isinstance(event, el.LabelEvent):
+        return {"type": "label", "emotion": event.emotion, "confidence": event.confidence, "probabilities": dict(event.probabilities)}
     if isinstance(event, el.TextEvent):
         return {"type": "text", "text": event.text}
     # Times are those of this machine, and differ in every run.

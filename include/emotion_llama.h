@@ -630,8 +630,9 @@ struct emotion_llama_status *emotion_llama_analyze_stream(const struct emotion_l
 
 /*
  Waits for the next event and writes it to `*out`: a JSON object whose `type` is `stage` (with `stage`: `decode`, `observe` or
- `respond`), `text` (with `text`, a piece of the answer) or `result` (with `analysis`, as `emotion_llama_analyze` gives it). After
- `result`, and after a failure, there is nothing more: success with NULL in `*out`.
+ `respond`), `label` (with `emotion`, `confidence` and `probabilities`, which are known before the text is written), `text` (with `text`, a
+ piece of the answer) or `result` (with `analysis`, as `emotion_llama_analyze` gives it). Pass over other types. After `result`, and after
+ a failure, there is nothing more: success with NULL in `*out`.
 
  Fails with what `emotion_llama_analyze` fails with. Since 0.1.
 

@@ -236,6 +236,8 @@ type Note struct {
 const (
 	// EventStage: a stage begins.
 	EventStage = "stage"
+	// EventLabel: the label is known; the text follows. A server of the published API does not tell it.
+	EventLabel = "label"
 	// EventText: a piece of the answer.
 	EventText = "text"
 	// EventResult: the result, the last event.
@@ -256,10 +258,16 @@ const (
 
 // Event is what a stream gives.
 type Event struct {
-	// Type is EventStage, EventText or EventResult.
+	// Type is EventStage, EventLabel, EventText or EventResult.
 	Type string `json:"type"`
 	// Stage is the stage that begins.
 	Stage string `json:"stage,omitempty"`
+	// Emotion is the label with the highest probability, of EventLabel.
+	Emotion string `json:"emotion,omitempty"`
+	// Confidence is its probability, 0 to 1.
+	Confidence float64 `json:"confidence,omitempty"`
+	// Probabilities has each allowed label's, in the labels' order.
+	Probabilities Probabilities `json:"probabilities,omitempty"`
 	// Text is a piece of the answer. The pieces add up to the response.
 	Text string `json:"text,omitempty"`
 	// Analysis is the result.

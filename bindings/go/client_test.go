@@ -146,6 +146,7 @@ func TestEventsComeInOrder(t *testing.T) {
 	events := model(t).Stream(context.Background(), request)
 	for range 2 {
 		var stages []string
+		var label Event
 		var text strings.Builder
 		var result *Analysis
 		for event, err := range events {
@@ -158,6 +159,11 @@ func TestEventsComeInOrder(t *testing.T) {
 			switch event.Type {
 			case EventStage:
 				stages = append(stages, event.Stage)
+			case EventLabel:
+				if text.Len() > 0 {
+					t.Errorf("%v after the text", event)
+				}
+				label = event
 			case EventText:
 				text.WriteString(event.Text)
 			case EventResult:
@@ -173,7 +179,10 @@ func TestEventsComeInOrder(t *testing.T) {
 			t.Errorf("%v", stages)
 		}
 		if result == nil || text.String() != result.Response || result.Response == "" {
-			t.Errorf("%q, %v", text.String(), result)
+			t.Fatalf("%q, %v", text.String(), result)
+		}
+		if label.Emotion != result.Emotion || label.Confidence != float64(result.Confidence) || !reflect.DeepEqual(label.Probabilities, result.Probabilities) {
+			t.Errorf("%v, %v", label, result)
 		}
 	}
 }

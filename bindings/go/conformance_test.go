@@ -288,6 +288,7 @@ func ask(ctx context.Context, session *Session, question conformanceQuestion) er
 // gather goes through events and checks what always holds; it cancels when the stage at begins.
 func gather(events func(func(Event, error) bool), at string, cancel func()) outcome {
 	var result outcome
+	var label *Event
 	var text strings.Builder
 	events(func(event Event, err error) bool {
 		switch {
@@ -306,6 +307,9 @@ func gather(events func(func(Event, error) bool), at string, cancel func()) outc
 			if event.Stage == at {
 				cancel()
 			}
+		case EventLabel:
+			result.events = append(result.events, EventLabel)
+			label = &event
 		case EventText:
 			text.WriteString(event.Text)
 			if len(result.events) == 0 || result.events[len(result.events)-1] != EventText {
@@ -322,6 +326,12 @@ func gather(events func(func(Event, error) bool), at string, cancel func()) outc
 	}
 	if result.err == nil && text.String() != result.analysis.Response {
 		result.err = fmt.Errorf("the text was %q and the response %q", text.String(), result.analysis.Response)
+	}
+	if result.err == nil && label != nil {
+		told := result.analysis
+		if label.Emotion != told.Emotion || label.Confidence != float64(told.Confidence) || !slices.Equal(label.Probabilities, told.Probabilities) {
+			result.err = fmt.Errorf("the label was told as %v, not as in %v", *label, *told)
+		}
 	}
 	return result
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::backend::{Backend, BackendOptions};
-use emotion_llama_core::engine::{Engine, EngineOptions, Event};
+use emotion_llama_core::engine::{Engine, EngineOptions};
+use emotion_llama_core::event::Event;
 use emotion_llama_core::features::ClipFeatures;
 use emotion_llama_core::media::Source;
 use emotion_llama_core::npy;
@@ -193,7 +194,7 @@ fn analyze(
                 written = streamed.push(piece);
             }
         }
-        Event::Text(_) => {}
+        Event::Label(_) | Event::Text(_) => {}
     });
     written?;
     if let Some(streamed) = streamed {

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
 use crate::evaluate::answer_word;
+use crate::event::Label;
 
 /// The labels' probabilities from their log-likelihoods: a softmax in which equal words share.
 ///
@@ -30,12 +31,14 @@ pub fn most_likely(probabilities: &IndexMap<String, f32>) -> Option<(&str, f32)>
     best
 }
 
-/// The label with the highest probability.
+/// The likeliest of `labels` with the probabilities of all, as [`probabilities`] gives them.
 ///
 /// # Errors
 /// `internal` without labels.
-pub(crate) fn decided(probabilities: &IndexMap<String, f32>) -> Result<String> {
-    most_likely(probabilities).map(|(label, _)| label.to_owned()).ok_or_else(|| Error::internal("no label was scored"))
+pub(crate) fn label(labels: &[String], log_likelihoods: &[f32]) -> Result<Label> {
+    let probabilities = probabilities(labels, log_likelihoods);
+    let (emotion, confidence) = most_likely(&probabilities).ok_or_else(|| Error::internal("no label was scored"))?;
+    Ok(Label { emotion: emotion.to_owned(), confidence, probabilities })
 }
 
 /// The response without the sentence that only states the label: what shows it.

@@ -4,8 +4,9 @@ use serde_json::{json, Value};
 
 use crate::analysis::Analysis;
 use crate::cancel::CancelToken;
-use crate::engine::{Engine, EngineOptions, Event};
+use crate::engine::{Engine, EngineOptions};
 use crate::error::Result;
+use crate::event::Event;
 use crate::face::FramePick;
 use crate::media::{Clip, Sampling};
 use crate::pack::{LoadProgress, PackRef, FORMAT_VERSION};

@@ -9,6 +9,7 @@ use crate::cancel::CancelToken;
 #[cfg(feature = "cuda")]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::event::Event;
 use crate::face::FramePick;
 use crate::features::ClipFeatures;
 use crate::media::{self, Clip, Sampling};
@@ -36,15 +37,6 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self { search: Vec::new(), verify: true, threads: 0, device: Placement::default() }
     }
-}
-
-/// What an analysis reports while it runs.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event<'a> {
-    /// A stage begins: `decode`, `observe` or `respond`; with a server also `upload`.
-    Stage(&'static str),
-    /// A piece of the answer.
-    Text(&'a str),
 }
 
 /// A loaded model. Clones share the weights; every method may be called from many threads at once.
@@ -291,7 +283,7 @@ impl Engine {
                 observation.transcript.as_deref(),
                 question,
                 cancel,
-                &mut |piece| on_event(Event::Text(piece)),
+                on_event,
             )
         })?;
         tracing::debug!(?response.usage, "answered");

@@ -19,6 +19,7 @@ pub mod encoders;
 pub mod engine;
 pub mod error;
 pub mod evaluate;
+pub mod event;
 pub mod face;
 pub mod features;
 pub mod gguf;

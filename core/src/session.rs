@@ -2,8 +2,9 @@
 
 use crate::analysis::Analysis;
 use crate::cancel::CancelToken;
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
 use crate::error::Result;
+use crate::event::Event;
 use crate::perceive::Observation;
 use crate::request::Question;
 use crate::respond::Memory;

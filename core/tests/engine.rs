@@ -10,7 +10,8 @@ use std::sync::{Mutex, OnceLock};
 
 use common::{clip, engine, root};
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::{Engine, EngineOptions, Event};
+use emotion_llama_core::engine::{Engine, EngineOptions};
+use emotion_llama_core::event::Event;
 use emotion_llama_core::features::{FaceFeatures, Features, FACE_CLASSES};
 use emotion_llama_core::pack::PackRef;
 use emotion_llama_core::perceive::Observation;
@@ -198,18 +199,28 @@ fn two_runs_give_the_same_analysis() {
 
 #[test]
 fn text_is_streamed_piece_by_piece_and_adds_up_to_the_response() {
-    let (mut streamed, mut pieces, mut stages) = (String::new(), 0, Vec::new());
+    let (mut streamed, mut pieces, mut stages, mut label) = (String::new(), 0, Vec::new(), None);
     let mut request = Request::new(clip("HAP"));
     request.question.task = Some(Task::Reason);
     let analysis = engine()
         .analyze(&request, &CancelToken::new(), &mut |event| match event {
             Event::Stage(stage) => stages.push(stage),
+            Event::Label(told) => {
+                assert_eq!((pieces, &label), (0, &None), "the label comes once, before the text");
+                label = Some(told.clone());
+            }
             Event::Text(piece) => {
+                assert!(label.is_some(), "{piece:?} comes before the label");
                 pieces += 1;
                 streamed.push_str(piece);
             }
         })
         .unwrap();
+    let label = label.unwrap();
+    assert_eq!(
+        (label.emotion, Some(label.confidence), label.probabilities),
+        (analysis.emotion, analysis.confidence, analysis.probabilities)
+    );
     assert_eq!(streamed.trim(), analysis.response);
     assert_eq!(stages, ["decode", "observe", "respond"]);
     assert!(pieces > 5 && analysis.usage.completion_tokens > 5, "{pieces} pieces");

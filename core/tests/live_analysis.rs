@@ -5,7 +5,7 @@ mod media_files;
 
 use common::{clip, engine};
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::Event;
+use emotion_llama_core::event::Event;
 use emotion_llama_core::face::FramePick;
 use emotion_llama_core::live::{LiveBuffer, LiveOptions, Pcm, PcmSamples, PixelFormat, Plane, Planes, RawFrame};
 use emotion_llama_core::media::{decode, Clip, Limits, Sampling};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::Event;
+use emotion_llama_core::event::Event;
 use emotion_llama_core::face::FramePick;
 use emotion_llama_core::media::{decode, Clip, Frame, Limits, Sampling, Waveform};
 use emotion_llama_core::remote::{Remote, RemoteOptions, Upload};
@@ -36,6 +36,7 @@ fn told(remote: &Remote, request: &Request) -> (Result<Analysis, Error>, Vec<Str
     let outcome = remote.analyze(request, &CancelToken::new(), &mut |event| {
         told.push(match event {
             Event::Stage(stage) => format!("[{stage}]"),
+            Event::Label(label) => format!("<{} {}>", label.emotion, label.confidence),
             Event::Text(text) => text.to_owned(),
         })
     });
@@ -72,9 +73,11 @@ fn events(text: String) -> Reply {
 
 fn stream() -> String {
     format!(
-        ": hello\n\nevent: stage\ndata: {}\n\nevent: stage\ndata: {}\n\nevent: text\ndata: {}\n\nevent: text\ndata: {}\n\nevent: result\ndata: {}\n\n",
+        ": hello\n\nevent: stage\ndata: {}\n\nevent: stage\ndata: {}\n\nevent: label\ndata: {}\n\nevent: label\ndata: {}\n\nevent: text\ndata: {}\n\nevent: text\ndata: {}\n\nevent: result\ndata: {}\n\n",
         value!({"type": "stage", "stage": "decode"}),
         value!({"type": "stage", "stage": "of a later release"}),
+        value!({"type": "label", "emotion": "happy", "confidence": 0.75, "probabilities": {"happy": 0.75, "sad": 0.25}}),
+        value!({"type": "label", "of_a_later_release": ["happy"]}),
         value!({"type": "text", "text": "The person "}),
         value!({"type": "text", "text": "feels happy."}),
         value!({"type": "result", "analysis": result()}),
@@ -103,7 +106,7 @@ fn v1_events_and_result() {
     let request = Request { transcript: Transcript::None, ..Request::new("/nonexistent/on-the-server.mp4") };
     let (analysis, told) = told(&remote, &request);
     let analysis = analysis.unwrap();
-    assert_eq!(told, ["[decode]", "The person ", "feels happy."]);
+    assert_eq!(told, ["[decode]", "<happy 0.75>", "The person ", "feels happy."]);
     assert_eq!(
         (analysis.emotion.as_str(), analysis.confidence, analysis.transcript.as_deref()),
         ("happy", Some(0.75), Some("Good day"))
@@ -130,7 +133,7 @@ fn v1_a_plain_answer_and_a_stream_in_pieces_are_read_too() {
         Reply::Raw([(0, head)].into_iter().chain(chunks).chain([(0, b"0\r\n\r\n".to_vec())]).collect())
     });
     let (analysis, told) = told(&open(&pieces), &Request::new("a.mp4"));
-    assert_eq!((analysis.unwrap().emotion.as_str(), told.len()), ("happy", 3));
+    assert_eq!((analysis.unwrap().emotion.as_str(), told.len()), ("happy", 4));
 }
 
 #[test]

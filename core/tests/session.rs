@@ -11,7 +11,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use common::{clip, engine, pack_dir};
 use emotion_llama_core::analysis::{Analysis, Timings};
 use emotion_llama_core::answer::probabilities;
-use emotion_llama_core::engine::{Engine, EngineOptions, Event};
+use emotion_llama_core::engine::{Engine, EngineOptions};
+use emotion_llama_core::event::Event;
 use emotion_llama_core::gguf::Gguf;
 use emotion_llama_core::llama::{generate, KvCache, Llama, LoraWeights, Sampler, SamplingOptions, Tokenizer};
 use emotion_llama_core::pack::{ModelSpec, Pack, PackRef};
@@ -138,13 +139,15 @@ fn check_asking_again(engine: &Engine, observation: &Observation) {
     assert_eq!(content(again), content(first), "reset gives the first answer again");
     assert_eq!(session.positions(), held);
 
-    let (mut stages, mut text) = (Vec::new(), String::new());
+    let (mut stages, mut label, mut text) = (Vec::new(), None, String::new());
     let why = question(None, Some(WHY), 12);
     let second = session.ask(&why, &CancelToken::new(), &mut |event| match event {
         Event::Stage(stage) => stages.push(stage),
+        Event::Label(told) => label = Some(told.clone()),
         Event::Text(piece) => text.push_str(piece),
     });
     let second = second.unwrap();
+    assert_eq!(label.map(|label| label.probabilities), Some(second.probabilities.clone()));
     assert_eq!(second.usage.cached_tokens, held);
     assert!(held > of_clip && second.usage.prompt_tokens > held, "{:?}", second.usage);
     assert_eq!((stages.as_slice(), text.trim()), (&["respond"][..], second.response.as_str()));

@@ -1,6 +1,6 @@
 //! Panics for tests. They are built in with the feature `injected-panics` only, which no build that is shipped has.
 
-use emotion_llama_core::engine::Event;
+use emotion_llama_core::event::Event;
 
 use crate::stream::Tell;
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::Event as CoreEvent;
+use emotion_llama_core::event::{Event as CoreEvent, Label};
 use emotion_llama_core::{CancelToken, Error, ErrorKind, Result};
 use serde::Serialize;
 
@@ -30,6 +30,7 @@ pub(crate) type Tell<'a> = dyn FnMut(CoreEvent<'_>) + Send + 'a;
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
     Stage { stage: &'static str },
+    Label(Label),
     Text { text: String },
     Result { analysis: Box<Analysis> },
 }
@@ -60,6 +61,7 @@ fn run(
     let mut tell = |event: CoreEvent<'_>| {
         let event = match event {
             CoreEvent::Stage(stage) => Event::Stage { stage },
+            CoreEvent::Label(label) => Event::Label(label.clone()),
             CoreEvent::Text(text) => Event::Text { text: text.to_owned() },
         };
         let _ = sender.send(Ok(event));
@@ -94,8 +96,9 @@ pub unsafe extern "C" fn emotion_llama_analyze_stream(
 }
 
 /// Waits for the next event and writes it to `*out`: a JSON object whose `type` is `stage` (with `stage`: `decode`, `observe` or
-/// `respond`), `text` (with `text`, a piece of the answer) or `result` (with `analysis`, as `emotion_llama_analyze` gives it). After
-/// `result`, and after a failure, there is nothing more: success with NULL in `*out`.
+/// `respond`), `label` (with `emotion`, `confidence` and `probabilities`, which are known before the text is written), `text` (with `text`, a
+/// piece of the answer) or `result` (with `analysis`, as `emotion_llama_analyze` gives it). Pass over other types. After `result`, and after
+/// a failure, there is nothing more: success with NULL in `*out`.
 ///
 /// Fails with what `emotion_llama_analyze` fails with. Since 0.1.
 ///

@@ -128,6 +128,7 @@ async function analyse() {
   try {
     const onEvent = (name, event) => {
       if (name === "stage") step(event.stage);
+      if (name === "label") result.label(event);
       if (name === "text" && first.task !== "emotion") {
         result.stream(event.text);
         sentences.push(event.text);

@@ -25,6 +25,13 @@ export function clear() {
   $("copied").textContent = "";
 }
 
+/** Shows the label, before the text and the analysis are there. */
+export function label(told) {
+  $("answer").hidden = false;
+  $("verdict").classList.add("alone");
+  writeVerdict(told);
+}
+
 /** Shows a piece of the text, before the analysis is there. */
 export function stream(piece) {
   $("answer").hidden = false;

@@ -69,7 +69,9 @@ fn a_kept_stream_tells_what_the_first_one_told() {
     let body = question(json!({})).to_string();
     let stream = || server.send("POST", "/v1/analyze", &[JSON, EVENTS], body.as_bytes()).events();
     let first = stream();
-    assert!(first.iter().any(|(name, _)| name == "text") && first.iter().any(|(name, _)| name == "stage"), "{first:?}");
+    for wanted in ["stage", "label", "text", "result"] {
+        assert!(first.iter().any(|(name, _)| name == wanted), "{wanted}: {first:?}");
+    }
     assert_eq!(stream(), first);
     assert_eq!(lookups(&server), [1, 0, 0, 1]);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use common::{clip, clip_bytes, mini_pack, real_clip, Running};
 use emotion_llama_core::backend::{Backend, BackendOptions};
-use emotion_llama_core::engine::{EngineOptions, Event};
+use emotion_llama_core::engine::EngineOptions;
+use emotion_llama_core::event::Event;
 use emotion_llama_core::llama::SamplingOptions;
 use emotion_llama_core::prompt::Task;
 use emotion_llama_core::remote::Upload;
@@ -36,9 +37,10 @@ fn the_answer_is_that_of_an_engine_in_this_process() {
     let request =
         Request { question: Question { task: Some(Task::Reason), ..question(None) }, ..Request::new(clip().as_path()) };
     let analyze = |backend: &Backend, request: &Request| {
-        let mut told = (Vec::new(), String::new());
+        let mut told = (Vec::new(), String::new(), Vec::new());
         let analysis = backend.analyze(request, &CancelToken::new(), &mut |event| match event {
             Event::Stage(stage) => told.0.push(stage),
+            Event::Label(label) => told.2.push(label.clone()),
             Event::Text(text) => told.1.push_str(text),
         });
         (analysis.unwrap(), told)
@@ -49,7 +51,8 @@ fn the_answer_is_that_of_an_engine_in_this_process() {
         (&there.response, &there.emotion, &there.probabilities),
         (&here.response, &here.emotion, &here.probabilities)
     );
-    assert_eq!(told_there.1, told_here.1);
+    assert_eq!((&told_there.1, &told_there.2), (&told_here.1, &told_here.2));
+    assert_eq!(told_there.2.len(), 1);
     assert_eq!(told_there.0, ["upload", "decode", "observe", "respond"]);
     let bytes = Request { source: clip_bytes().into(), ..request.clone() };
     assert_eq!(analyze(&hosted, &bytes).0.response, here.response);

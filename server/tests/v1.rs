@@ -62,6 +62,11 @@ fn a_path_an_upload_and_a_stream_give_the_same_analysis() {
     let stages: Vec<&Value> =
         events.iter().filter(|(name, _)| name == "stage").map(|(_, data)| &data["stage"]).collect();
     assert_eq!(stages, ["decode", "observe", "respond"]);
+    let labels: Vec<_> = events.iter().filter(|(name, _)| name == "label").collect();
+    let [(_, label)] = labels[..] else { panic!("one label is told: {labels:?}") };
+    for field in ["emotion", "confidence", "probabilities"] {
+        assert_eq!(label[field], by_path.json()[field], "{field}");
+    }
     let text: String =
         events.iter().filter(|(name, _)| name == "text").map(|(_, data)| data["text"].as_str().unwrap()).collect();
     let (last, result) = events.last().unwrap();

@@ -20,7 +20,7 @@ namespace EmotionLlama
             Json = json;
         }
 
-        /// <summary><c>stage</c>, <c>text</c> or <c>result</c>.</summary>
+        /// <summary><c>stage</c>, <c>label</c>, <c>text</c> or <c>result</c>.</summary>
         public string Type { get; private set; }
 
         /// <summary>The event as JSON.</summary>
@@ -31,6 +31,7 @@ namespace EmotionLlama
             JsonObject json = JsonReader.ParseObject(text);
             string type = json.Text("type") ?? "";
             if (type == "stage") return new StageEvent(json, text);
+            if (type == "label") return new LabelEvent(json, text);
             if (type == "text") return new TextEvent(json, text);
             JsonObject analysis = json.Object("analysis");
             if (type == "result" && analysis != null)
@@ -51,6 +52,26 @@ namespace EmotionLlama
 
         /// <summary><c>decode</c>, <c>observe</c> or <c>respond</c>; with a server also <c>upload</c>.</summary>
         public string Stage { get; private set; }
+    }
+
+    /// <summary>The label is known; the text follows. A server of the published API does not tell it.</summary>
+    public sealed class LabelEvent : AnalysisEvent
+    {
+        internal LabelEvent(JsonObject json, string text) : base("label", text)
+        {
+            Emotion = json.Text("emotion") ?? "";
+            Confidence = json.Number("confidence") ?? 0;
+            Probabilities = new OrderedNumbers(json.Object("probabilities"));
+        }
+
+        /// <summary>The label with the highest probability.</summary>
+        public string Emotion { get; private set; }
+
+        /// <summary>Its probability, 0..1.</summary>
+        public double Confidence { get; private set; }
+
+        /// <summary>Each allowed label with its probability, in the order of the labels.</summary>
+        public IReadOnlyDictionary<string, double> Probabilities { get; private set; }
     }
 
     /// <summary>A piece of the answer.</summary>

@@ -193,6 +193,7 @@ namespace EmotionLlama.Tests
             string cancel = given.Text("cancel");
             List<string> names = new List<string>();
             string text = "";
+            LabelEvent told = null;
             Analysis result = null;
             using (CancellationTokenSource source = new CancellationTokenSource())
             using (LiveBuffer live = Live())
@@ -202,10 +203,13 @@ namespace EmotionLlama.Tests
                 {
                     Check.That(result == null, "an event after the result");
                     StageEvent stage = next as StageEvent;
+                    LabelEvent label = next as LabelEvent;
                     TextEvent piece = next as TextEvent;
                     ResultEvent last = next as ResultEvent;
                     if (stage != null && stage.Stage != "upload") names.Add(stage.Stage);
                     if (stage != null && stage.Stage == cancel) source.Cancel();
+                    if (label != null) names.Add("label");
+                    if (label != null) told = label;
                     if (piece != null) text += piece.Text;
                     if (piece != null && names.LastOrDefault() != "text") names.Add("text");
                     if (last != null) names.Add("result");
@@ -214,6 +218,12 @@ namespace EmotionLlama.Tests
             }
             Check.That(result != null, "there is no result");
             Check.Equal(result.Response, text, "the pieces");
+            if (told != null)
+            {
+                Check.Equal(result.Emotion, told.Emotion, "the label");
+                Check.That(result.Confidence == told.Confidence, "the label's confidence");
+                Check.Same(result.Probabilities.Keys, told.Probabilities.Keys, "the label's probabilities");
+            }
             if (expect.Has("events")) Check.Same(expect.Texts("events"), names, "events");
             CheckAnalysis(expect, result);
         }

@@ -21,6 +21,11 @@ namespace EmotionLlama.Tests
             Check.Same(new[] { "decode", "observe", "respond" }, events.OfType<StageEvent>().Select(stage => stage.Stage), "stages");
             ResultEvent last = events.Last() as ResultEvent;
             Check.That(last != null, "the result is the last event");
+            LabelEvent label = events[3] as LabelEvent;
+            Check.That(label != null, "the label comes before the text");
+            Check.Equal(last.Analysis.Emotion, label.Emotion, "the label");
+            Check.That(last.Analysis.Confidence == label.Confidence, "its probability");
+            Check.That(last.Analysis.Probabilities.SequenceEqual(label.Probabilities), "the probabilities");
             Check.That(events.OfType<TextEvent>().Count() > 1, "pieces of text");
             Check.Equal(last.Analysis.Response, string.Concat(events.OfType<TextEvent>().Select(text => text.Text)), "text");
         }

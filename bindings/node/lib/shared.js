@@ -101,6 +101,9 @@ function analysisOf(json) {
 function eventOf(json) {
   const event = JSON.parse(json);
   if (event.type === 'stage') return { type: 'stage', stage: event.stage };
+  if (event.type === 'label') {
+    return { type: 'label', emotion: event.emotion, confidence: event.confidence, probabilities: event.probabilities };
+  }
   if (event.type === 'text') return { type: 'text', text: event.text };
   if (event.type === 'result') return { type: 'result', analysis: analysisOf(event.analysis) };
   return undefined;

@@ -125,6 +125,16 @@ export interface StageEvent {
   stage: 'upload' | 'decode' | 'observe' | 'respond' | (string & {});
 }
 
+/** The label is known; the text follows. A server of the published API does not tell it. */
+export interface LabelEvent {
+  type: 'label';
+  emotion: string;
+  /** Its probability, 0 to 1. */
+  confidence: number;
+  /** Each allowed label with its probability, in the order of the labels. */
+  probabilities: Record<string, number>;
+}
+
 export interface TextEvent {
   type: 'text';
   text: string;
@@ -135,7 +145,7 @@ export interface ResultEvent {
   analysis: Analysis;
 }
 
-export type AnalysisEvent = StageEvent | TextEvent | ResultEvent;
+export type AnalysisEvent = StageEvent | LabelEvent | TextEvent | ResultEvent;
 
 /** The events of an analysis that runs. It began when the stream was made; what goes wrong is thrown while events are fetched. */
 export class AnalysisStream implements AsyncIterableIterator<AnalysisEvent> {

@@ -126,12 +126,16 @@ function checkInfo(info, wanted = {}) {
 async function checkStream(stream, aborting, { cancel, expect }) {
   const names = [];
   let text = '';
+  let label;
   let analysis;
   for await (const event of stream) {
     assert.equal(analysis, undefined, 'an event comes after the result');
     if (event.type === 'stage') {
       if (event.stage !== 'upload') names.push(event.stage);
       if (event.stage === cancel) aborting.abort();
+    } else if (event.type === 'label') {
+      names.push('label');
+      label = event;
     } else if (event.type === 'text') {
       text += event.text;
       if (names.at(-1) !== 'text') names.push('text');
@@ -142,6 +146,10 @@ async function checkStream(stream, aborting, { cancel, expect }) {
   }
   assert.ok(analysis, 'the stream ended without a result');
   assert.equal(text, analysis.response, 'the text of the stream');
+  if (label) {
+    const { emotion, confidence, probabilities } = analysis;
+    assert.deepEqual(label, { type: 'label', emotion, confidence, probabilities }, 'the label');
+  }
   if (expect.events) assert.deepEqual(names, expect.events, 'the events');
   check(analysis, expect);
 }

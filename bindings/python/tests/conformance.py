@@ -274,6 +274,7 @@ class Events:
     def __init__(self, token: el.CancelToken, cancel_at: str | None) -> None:
         self.token, self.cancel_at = token, cancel_at
         self.names: list[str] = []
+        self.label: el.LabelEvent | None = None
         self.text = ""
         self.analysis: el.Analysis | None = None
 
@@ -284,6 +285,9 @@ class Events:
                 self.names.append(event.stage)
             if event.stage == self.cancel_at:
                 self.token.cancel()
+        elif isinstance(event, el.LabelEvent):
+            self.names.append("label")
+            self.label = event
         elif isinstance(event, el.TextEvent):
             self.text += event.text
             if self.names[-1:] != ["text"]:
@@ -296,6 +300,9 @@ class Events:
         if self.analysis is None:
             raise Mismatch("the stream ended without a result")
         same(self.text, self.analysis.response, "the text of the stream")
+        if self.label is not None:
+            known = (self.analysis.emotion, self.analysis.confidence, self.analysis.probabilities)
+            same((self.label.emotion, self.label.confidence, self.label.probabilities), known, "the label")
         if "events" in wanted:
             same(self.names, wanted["events"], "the events")
         check(self.analysis, wanted)

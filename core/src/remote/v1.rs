@@ -13,8 +13,8 @@ use super::multipart::{Media, Multipart};
 use super::sse::{EventParser, ServerEvent};
 use crate::analysis::Analysis;
 use crate::cancel::CancelToken;
-use crate::engine::Event;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::media::Source;
 use crate::request::{Question, Request};
 
@@ -195,6 +195,12 @@ fn take(
             // A stage of a later release is passed over.
             if let Some(stage) = STAGES.into_iter().find(|known| stage == Some(known)) {
                 on_event(Event::Stage(stage));
+            }
+        }
+        "label" => {
+            // A label that a later release tells in another way is passed over: the result holds it too.
+            if let Ok(label) = serde_json::from_str(&event.data) {
+                on_event(Event::Label(&label));
             }
         }
         "text" => {

@@ -7,6 +7,7 @@ use crate::analysis::{milliseconds, Usage};
 use crate::answer;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::features::Features;
 use crate::llama::{LlamaConfig, Sampler};
 use crate::pack::{CueSpec, Loading};
@@ -64,7 +65,7 @@ impl CueResponder {
         transcript: Option<&str>,
         question: &Question,
         cancel: &CancelToken,
-        on_text: &mut (dyn FnMut(&str) + Send),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Response> {
         let LanguageModel { llama, tokenizer, .. } = &self.language;
         let began = Instant::now();
@@ -94,17 +95,17 @@ impl CueResponder {
         let labels = question.labels.as_deref().unwrap_or(&self.labels);
         let label_ids = self.language.label_ids(&spec.label_prefix, labels)?;
         let scores = llama.score(cache, &logits, &label_ids, cancel)?;
-        let probabilities = answer::probabilities(labels, &scores);
-        let emotion = answer::decided(&probabilities)?;
+        let label = answer::label(labels, &scores)?;
         let label_ms = milliseconds(began);
-        let chosen = labels.iter().position(|label| *label == emotion).unwrap_or(0);
+        on_event(Event::Label(&label));
+        let chosen = labels.iter().position(|name| *name == label.emotion).unwrap_or(0);
 
         let stated = if task.lead_in.is_empty() {
-            emotion.clone()
+            label.emotion.clone()
         } else {
-            format!("{}{}{emotion}", task.lead_in, spec.label_prefix)
+            format!("{}{}{}", task.lead_in, spec.label_prefix, label.emotion)
         };
-        on_text(&stated);
+        on_event(Event::Text(&stated));
         let mut text = stated.clone();
         let mut cut = false;
         let mut unread = Vec::new();
@@ -113,8 +114,9 @@ impl CueResponder {
             unread.clone_from(&label_ids[chosen]);
         } else {
             let logits = llama.prefill(&llama.embed(&label_ids[chosen])?, cache, cancel)?;
+            let sampler = Sampler::new(question.sampling.clone())?;
             let rest =
-                self.language.write(cache, &logits, Sampler::new(question.sampling.clone())?, cancel, on_text)?;
+                self.language.write(cache, &logits, sampler, cancel, &mut |piece| on_event(Event::Text(piece)))?;
             usage.completion_tokens += rest.tokens;
             text.push_str(&rest.text);
             cut = rest.cut;
@@ -124,8 +126,8 @@ impl CueResponder {
         Ok(Response {
             explanation: answer::explanation(&text, &stated),
             text: text.trim().to_owned(),
-            probabilities,
-            emotion,
+            probabilities: label.probabilities,
+            emotion: label.emotion,
             cut,
             usage,
             prefill_ms,

@@ -19,6 +19,7 @@ use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
 use crate::device::Place;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::features::{ClipFeatures, Features};
 use crate::gguf::Gguf;
 use crate::llama::{KvCache, Llama, LlamaConfig, LoraWeights, Sampler, Scheduler, StopReason, Tokenizer};
@@ -118,7 +119,8 @@ impl Responder {
     /// Answers `question` about what was observed.
     ///
     /// Labels are scored by their likelihood as the answer. The built-in model's text goes on from the likeliest one; the published
-    /// model writes its text by itself, as it was trained to. `on_text` gets each piece of the answer as it comes.
+    /// model writes its text by itself, as it was trained to. `on_event` gets the label as soon as it is known, and each piece of the answer as
+    /// it comes.
     ///
     /// # Errors
     /// `invalid_argument` for options that cannot be used or a prompt beyond the model's context; `cancelled`.
@@ -128,9 +130,9 @@ impl Responder {
         transcript: Option<&str>,
         question: &Question,
         cancel: &CancelToken,
-        on_text: &mut (dyn FnMut(&str) + Send),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Response> {
-        self.respond_with(&mut self.once(), features, transcript, question, cancel, on_text)
+        self.respond_with(&mut self.once(), features, transcript, question, cancel, on_event)
     }
 
     /// As [`Responder::respond`], after what `memory` holds of a conversation about these features, which goes on when this succeeds.
@@ -141,12 +143,12 @@ impl Responder {
         transcript: Option<&str>,
         question: &Question,
         cancel: &CancelToken,
-        on_text: &mut (dyn FnMut(&str) + Send),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Response> {
         self.check(question, &ClipFeatures::default())?;
         match &self.0 {
-            Kind::Cues(model) => model.respond(memory, features, transcript, question, cancel, on_text),
-            Kind::Published(model) => model.respond(memory, features, transcript, question, cancel, on_text),
+            Kind::Cues(model) => model.respond(memory, features, transcript, question, cancel, on_event),
+            Kind::Published(model) => model.respond(memory, features, transcript, question, cancel, on_event),
         }
     }
 

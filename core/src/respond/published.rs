@@ -7,8 +7,9 @@ use crate::analysis::{milliseconds, Usage};
 use crate::answer;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::features::{ClipFeatures, EncodedClip, Features};
-use crate::llama::{KvCache, LlamaConfig, Sampler};
+use crate::llama::{LlamaConfig, Sampler};
 use crate::pack::{Loading, PublishedSpec};
 use crate::projector::PublishedProjector;
 use crate::prompt::published::{next_turn, segments, PromptPath, FEATURES, MAX_POSITIONS, PICTURE};
@@ -67,7 +68,7 @@ impl PublishedResponder {
         transcript: Option<&str>,
         question: &Question,
         cancel: &CancelToken,
-        on_text: &mut (dyn FnMut(&str) + Send),
+        on_event: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Response> {
         let (task, text) = question.resolve();
         let Some(encoded) = &features.encoded else {
@@ -84,49 +85,51 @@ impl PublishedResponder {
         let hidden = llama.config().hidden;
 
         // The labels are the answers to `[emotion]`. Another question's prompt begins as this one does, and is read from where it differs.
-        let (scores, logits, prefill_ms) = if task == Task::Emotion {
-            let logits = llama.prefill(&asked_rows, memory.cache(), cancel)?;
-            let prefill_ms = milliseconds(began);
-            (self.score(labels, memory.cache(), &logits, cancel)?, logits, prefill_ms)
+        let rows = if task == Task::Emotion {
+            None
         } else {
             let emotion = PromptParts { task: Task::Emotion, question: None, ..asked };
-            let rows = self.rows(memory, path, emotion, &soft, max_new_tokens, cancel)?;
-            let cache = memory.cache();
-            let before = cache.len();
-            let logits = llama.prefill(&rows, cache, cancel)?;
-            let scores = self.score(labels, cache, &logits, cancel)?;
+            Some(self.rows(memory, path, emotion, &soft, max_new_tokens, cancel)?)
+        };
+        let rows = rows.as_ref().unwrap_or(&asked_rows);
+        let cache = memory.cache();
+        let before = cache.len();
+        let mut logits = llama.prefill(rows, cache, cancel)?;
+        let mut prefill_ms = milliseconds(began);
+        let ids = self.language.label_ids("", labels)?;
+        let label = answer::label(labels, &llama.score(cache, &logits, &ids, cancel)?)?;
+        let label_ms = milliseconds(began);
+        on_event(Event::Label(&label));
+
+        if task != Task::Emotion {
+            let scored = Instant::now();
             let same =
                 rows.chunks_exact(hidden).zip(asked_rows.chunks_exact(hidden)).take_while(|(a, b)| a == b).count();
             let same = same.min(asked_rows.len() / hidden - 1);
             cache.truncate(before + same);
-            let logits = llama.prefill(&asked_rows[same * hidden..], cache, cancel)?;
-            (scores, logits, milliseconds(began))
-        };
-        let probabilities = answer::probabilities(labels, &scores);
-        let emotion = answer::decided(&probabilities)?;
-        let label_ms = milliseconds(began);
-
-        let scored = Instant::now();
-        let cache = memory.cache();
+            logits = llama.prefill(&asked_rows[same * hidden..], cache, cancel)?;
+            prefill_ms += milliseconds(scored);
+        }
         let prompt_tokens = cache.len();
         let mut sampler = Sampler::new(question.sampling.clone())?;
         if let Some(bos) = self.language.tokenizer.bos_id() {
             // Upstream's history begins with it, so the penalty covers it.
             sampler.record(bos);
         }
-        let written = self.language.write(cache, &logits, sampler, cancel, on_text)?;
+        let written =
+            self.language.write(cache, &logits, sampler, cancel, &mut |piece| on_event(Event::Text(piece)))?;
         memory.commit(written.unread);
         let text = written.text.rsplit("[/INST]").next().unwrap_or_default().trim().to_owned();
         Ok(Response {
-            explanation: if task == Task::Emotion { answer::explanation(&text, &emotion) } else { text.clone() },
+            explanation: if task == Task::Emotion { answer::explanation(&text, &label.emotion) } else { text.clone() },
             text,
-            probabilities,
-            emotion,
+            probabilities: label.probabilities,
+            emotion: label.emotion,
             cut: written.cut,
             usage: Usage { prompt_tokens, completion_tokens: written.tokens, cached_tokens },
             prefill_ms,
             label_ms,
-            generate_ms: milliseconds(scored),
+            generate_ms: milliseconds(began) - prefill_ms,
         })
     }
 
@@ -175,10 +178,5 @@ impl PublishedResponder {
         }
         rows.drain(..beyond * config.hidden);
         Ok(rows)
-    }
-
-    fn score(&self, labels: &[String], cache: &KvCache, logits: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
-        let ids = self.language.label_ids("", labels)?;
-        self.language.llama.score(cache, logits, &ids, cancel)
     }
 }

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use emotion_llama_core::analysis::{Analysis, Timings};
 use emotion_llama_core::convert::Quantization;
-use emotion_llama_core::engine::{Engine, EngineOptions, Event};
+use emotion_llama_core::engine::{Engine, EngineOptions};
+use emotion_llama_core::event::Event;
 use emotion_llama_core::face::FramePick;
 use emotion_llama_core::features::ClipFeatures;
 use emotion_llama_core::pack::{Pack, PackRef};

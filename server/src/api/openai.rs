@@ -386,7 +386,7 @@ fn pieces(mut reader: Reader<Answer>, chunk: Chunk, with_usage: bool) -> impl St
         yield Ok(chunk.delta(&json!({"role": "assistant", "content": ""}), None));
         loop {
             match reader.next().await {
-                Step::Rank(_) | Step::Update(Update::Stage(_)) => {}
+                Step::Rank(_) | Step::Update(Update::Stage(_) | Update::Label(_)) => {}
                 Step::Update(Update::Text(text)) => yield Ok(chunk.delta(&json!({"content": &*text}), None)),
                 Step::Done(Ok(answer)) => {
                     yield Ok(chunk.delta(&json!({}), Some(finish_reason(&answer))));

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use emotion_llama_core::event::Label;
 use emotion_llama_core::CancelToken;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -9,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{ApiError, ApiResult};
 
 /// What a job tells while it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Update {
     /// A stage begins: `decode`, `observe` or `respond`.
     Stage(&'static str),
+    /// The label; the text follows.
+    Label(Arc<Label>),
     /// A piece of the answer.
     Text(Arc<str>),
 }

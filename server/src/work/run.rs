@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use emotion_llama_core::engine::Event;
+use emotion_llama_core::event::Event;
 use emotion_llama_core::{CancelToken, Error, ErrorKind};
 
 use super::job::{job, Reader, Update, Writer};
@@ -59,6 +59,7 @@ async fn carry<T: Clone + Send + Sync + 'static>(
     let mut thread = tokio::task::spawn_blocking(move || {
         let outcome = work(&cancel, &mut |event| match event {
             Event::Stage(stage) => teller.tell(Update::Stage(stage)),
+            Event::Label(label) => teller.tell(Update::Label(Arc::new(label.clone()))),
             Event::Text(text) => teller.tell(Update::Text(text.into())),
         });
         drop((turn, teller));

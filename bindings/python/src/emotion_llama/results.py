@@ -200,6 +200,16 @@ class StageEvent:
 
 
 @dataclass(frozen=True)
+class LabelEvent:
+    """The label is known; the text follows. A server of the published API does not tell it."""
+
+    emotion: str
+    confidence: float
+    probabilities: Mapping[str, float]
+    type: str = "label"
+
+
+@dataclass(frozen=True)
 class TextEvent:
     """A piece of the answer. The pieces add up to `Analysis.response`."""
 
@@ -215,7 +225,7 @@ class ResultEvent:
     type: str = "result"
 
 
-Event = Union[StageEvent, TextEvent, ResultEvent]
+Event = Union[StageEvent, LabelEvent, TextEvent, ResultEvent]
 
 
 def event_from_json(json: Mapping[str, Any]) -> Event | None:
@@ -223,6 +233,8 @@ def event_from_json(json: Mapping[str, Any]) -> Event | None:
     kind = json.get("type")
     if kind == "stage":
         return StageEvent(json["stage"])
+    if kind == "label":
+        return LabelEvent(json["emotion"], json["confidence"], dict(json["probabilities"]))
     if kind == "text":
         return TextEvent(json["text"])
     if kind == "result":

@@ -70,7 +70,7 @@ pub fn progress(app: Arc<App>, event: Event) -> impl Stream<Item = Progress> + S
                 yield Progress::Starts;
             }
             match step {
-                Step::Rank(_) | Step::Update(Update::Stage(_)) => {}
+                Step::Rank(_) | Step::Update(Update::Stage(_) | Update::Label(_)) => {}
                 Step::Update(Update::Text(piece)) => {
                     whole.push_str(&piece);
                     let (piece, whole) = (piece.to_string(), whole.clone());

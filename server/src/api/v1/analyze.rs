@@ -9,7 +9,10 @@ use axum::http::{header, HeaderMap};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::Json;
+use emotion_llama_core::analysis::Analysis;
+use emotion_llama_core::event::Label;
 use futures_util::Stream;
+use serde::Serialize;
 use serde_json::{json, Value};
 
 use crate::api::intake;
@@ -76,12 +79,10 @@ fn events(mut reader: Reader<Answer>) -> impl Stream<Item = Result<Event, Infall
             match reader.next().await {
                 Step::Rank(_) => {}
                 Step::Update(Update::Stage(stage)) => yield Ok(event("stage", &json!({"type": "stage", "stage": stage}))),
+                Step::Update(Update::Label(label)) => yield Ok(written("label", &Told::Label(&label))),
                 Step::Update(Update::Text(text)) => yield Ok(event("text", &json!({"type": "text", "text": &*text}))),
                 Step::Done(Ok(analysis)) => {
-                    // Written as it stands: through a `Value`, its numbers would get the digits of a wider type.
-                    let event = serde_json::to_string(&*analysis)
-                        .map(|text| Event::default().event("result").data(format!("{{\"type\":\"result\",\"analysis\":{text}}}")));
-                    yield Ok(event.unwrap_or_else(|error| failure(&ApiError::internal(error))));
+                    yield Ok(written("result", &Told::Result { analysis: &analysis }));
                     return;
                 }
                 Step::Done(Err(error)) => {
@@ -91,6 +92,19 @@ fn events(mut reader: Reader<Answer>) -> impl Stream<Item = Result<Event, Infall
             }
         }
     }
+}
+
+/// The events with numbers. Written as they stand: through a `Value`, the numbers would get the digits of a wider type.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Told<'a> {
+    Label(&'a Label),
+    Result { analysis: &'a Analysis },
+}
+
+fn written(name: &str, told: &Told<'_>) -> Event {
+    let written = serde_json::to_string(told).map(|text| Event::default().event(name).data(text));
+    written.unwrap_or_else(|error| failure(&ApiError::internal(error)))
 }
 
 fn failure(error: &ApiError) -> Event {

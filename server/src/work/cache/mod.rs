@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use emotion_llama_core::analysis::Analysis;
-use emotion_llama_core::engine::Event;
+use emotion_llama_core::event::{Event, Label};
 use moka::sync::Cache as Moka;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -30,7 +30,7 @@ use crate::state::App;
 /// What an entry takes besides its text.
 const OVERHEAD: usize = 512;
 /// The form in which answers lie in the shared store.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 /// Clips that are hashed side by side.
 const HASHED_AT_ONCE: usize = 4;
 /// Stages that are told.
@@ -79,6 +79,7 @@ struct Record {
 #[serde(rename_all = "snake_case")]
 enum Told {
     Stage(String),
+    Label(Label),
     Text(String),
 }
 
@@ -90,6 +91,7 @@ impl Kept {
                 .iter()
                 .map(|update| match update {
                     Update::Stage(stage) => Told::Stage((*stage).into()),
+                    Update::Label(label) => Told::Label(Label::clone(label)),
                     Update::Text(text) => Told::Text(text.to_string()),
                 })
                 .collect(),
@@ -112,6 +114,7 @@ impl Kept {
             .into_iter()
             .map(|told| match told {
                 Told::Stage(stage) => STAGES.into_iter().find(|known| **known == stage).map(Update::Stage),
+                Told::Label(label) => Some(Update::Label(Arc::new(label))),
                 Told::Text(text) => Some(Update::Text(text.into())),
             })
             .collect();
@@ -260,6 +263,7 @@ impl Keeper {
     pub fn tell(&mut self, event: &Event<'_>) {
         self.told.push(match event {
             Event::Stage(stage) => Update::Stage(stage),
+            Event::Label(label) => Update::Label(Arc::new((*label).clone())),
             Event::Text(text) => Update::Text((*text).into()),
         });
     }

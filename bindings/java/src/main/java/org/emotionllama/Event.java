@@ -2,6 +2,9 @@ package org.emotionllama;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
 /** Something that happened in a running analysis. The last one is a {@link Result}. */
 public sealed interface Event {
@@ -11,6 +14,21 @@ public sealed interface Event {
      * @param stage {@code decode}, {@code observe} or {@code respond}; later releases may have more
      */
     record Stage(String stage) implements Event {}
+
+    /**
+     * The label is known; the text follows. A server of the published API does not tell it.
+     *
+     * @param emotion the label with the highest probability
+     * @param confidence its probability, 0 to 1
+     * @param probabilities each allowed label with its probability, in the order of the labels
+     */
+    record Label(String emotion, double confidence, Map<String, Double> probabilities) implements Event {
+        /** The map is copied; null stands for an empty one. */
+        public Label {
+            probabilities =
+                    probabilities == null ? Map.of() : Collections.unmodifiableMap(new LinkedHashMap<>(probabilities));
+        }
+    }
 
     /**
      * A piece of the answer.
@@ -39,6 +57,7 @@ public sealed interface Event {
         JsonElement type = object.get("type");
         return switch (type == null ? "" : type.getAsString()) {
             case "stage" -> new Stage(object.get("stage").getAsString());
+            case "label" -> Json.as(object, Label.class);
             case "text" -> new Text(object.get("text").getAsString());
             case "result" -> {
                 JsonObject analysis = object.getAsJsonObject("analysis");

@@ -107,6 +107,8 @@ class ClientTest {
         });
         Analysis result = assertInstanceOf(Event.Result.class, events.get(events.size() - 1)).analysis();
         assertEquals(result.response(), text.toString());
+        Event.Label label = new Event.Label(result.emotion(), result.confidence(), result.probabilities());
+        assertEquals(label, events.get(3));
         assertEquals(1, events.stream().filter(Event.Result.class::isInstance).count());
     }
 

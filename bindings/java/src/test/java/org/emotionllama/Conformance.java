@@ -240,6 +240,7 @@ final class Conformance {
         String cancelAt = test.has("cancel") ? test.get("cancel").getAsString() : "";
         List<String> events = new ArrayList<>();
         StringBuilder text = new StringBuilder();
+        Event.Label label = null;
         Analysis result = null;
         try (EventStream stream = client.stream(request)) {
             if (cancelAt.equals("before")) {
@@ -256,6 +257,9 @@ final class Conformance {
                     if (!stage.stage().equals("upload")) {
                         events.add(stage.stage());
                     }
+                } else if (event instanceof Event.Label known) {
+                    label = known;
+                    events.add("label");
                 } else if (event instanceof Event.Text piece) {
                     text.append(piece.text());
                     if (events.isEmpty() || !events.get(events.size() - 1).equals("text")) {
@@ -271,6 +275,11 @@ final class Conformance {
             throw new Mismatch("no result");
         }
         equal("the pieces of text", result.response(), text.toString());
+        if (label != null) {
+            equal("the label", result.emotion(), label.emotion());
+            equal("its probability", result.confidence(), label.confidence());
+            equal("the probabilities", result.probabilities(), label.probabilities());
+        }
         check(result, expect);
         if (expect.has("events")) {
             equal("events", strings(expect.get("events")), events);
