@@ -21,7 +21,7 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use emotion_llama_core::gguf::Gguf;
-use emotion_llama_core::llama::{KvCache, Llama};
+use emotion_llama_core::llama::{Decoder, KvCache, Llama};
 use emotion_llama_core::{CancelToken, Error, Result};
 
 use crate::encoders::Encoder;
@@ -152,19 +152,21 @@ fn llm(llama: &Llama, words: &[&str]) -> Result<f64> {
         }
         ["decode", before, n] => {
             llama.prefill(&llama.embed(&ids(number(before)?))?, &mut cache, &cancel)?;
+            let mut decoder = Decoder::new(llama);
             let began = Instant::now();
             for id in ids(number(n)?) {
-                llama.decode(id, &mut cache, &cancel)?;
+                decoder.step(&[id], std::slice::from_mut(&mut cache), &cancel)?;
             }
             Ok(began.elapsed().as_secs_f64())
         }
         ["batch", sequences, before, n] => {
             llama.prefill(&llama.embed(&ids(number(before)?))?, &mut cache, &cancel)?;
             let mut caches = vec![cache; number(sequences)?];
-            let mut caches: Vec<&mut KvCache> = caches.iter_mut().collect();
+            let (mut decoder, mut step) = (Decoder::new(llama), vec![0; caches.len()]);
             let began = Instant::now();
             for id in ids(number(n)?) {
-                llama.decode_each(&vec![id; caches.len()], &mut caches, &cancel)?;
+                step.fill(id);
+                decoder.step(&step, &mut caches, &cancel)?;
             }
             Ok(began.elapsed().as_secs_f64())
         }

@@ -3,7 +3,7 @@
 mod llama_common;
 
 use emotion_llama_core::llama::{
-    generate, KvCache, LayerPart, LoraWeights, Precision, Sampler, SamplingOptions, StopReason,
+    generate, Decoder, KvCache, LayerPart, LoraWeights, Precision, Sampler, SamplingOptions, StopReason,
 };
 use emotion_llama_core::{CancelToken, ErrorKind};
 use llama_common::{fixture, largest, load, model, prefill_ids, reference, tokenizer, Fixture};
@@ -176,10 +176,10 @@ fn sequences_decode_together_as_alone() {
     for (cache, ids) in together.iter_mut().zip(prompts) {
         prefill_ids(model, ids, cache);
     }
+    let mut decoder = Decoder::new(model);
     for step in 0..3u32 {
         let ids: Vec<u32> = (0..4).map(|i| 500 + 91 * i + step).collect();
-        let mut caches: Vec<&mut KvCache> = together.iter_mut().collect();
-        let logits = model.decode_each(&ids, &mut caches, &cancel).unwrap();
+        let logits = decoder.step(&ids, &mut together, &cancel).unwrap();
         for ((id, cache), logits) in ids.iter().zip(&mut alone).zip(logits.chunks_exact(model.config().vocab)) {
             let expected = model.decode(*id, cache, &cancel).unwrap();
             let error = largest(logits.iter().zip(&expected).map(|(a, b)| a - b));
@@ -189,10 +189,10 @@ fn sequences_decode_together_as_alone() {
     assert!(together.iter().zip(&alone).all(|(a, b)| a.len() == b.len()));
     // What cannot be done leaves all as they were.
     let before: Vec<usize> = together.iter().map(KvCache::len).collect();
-    let mut caches: Vec<&mut KvCache> = together.iter_mut().collect();
     for ids in [vec![1, 2, 3], vec![1, 2, u32::MAX, 3]] {
-        assert_eq!(model.decode_each(&ids, &mut caches, &cancel).unwrap_err().kind, ErrorKind::InvalidArgument);
+        assert_eq!(decoder.step(&ids, &mut together, &cancel).unwrap_err().kind, ErrorKind::InvalidArgument);
     }
+    assert!(decoder.step(&[], &mut [], &cancel).unwrap().is_empty());
     assert_eq!(together.iter().map(KvCache::len).collect::<Vec<_>>(), before);
 }
 

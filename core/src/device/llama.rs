@@ -183,7 +183,7 @@ impl DeviceLlama {
     }
 
     /// One step of each sequence: the rows `x` `[caches.len(), hidden]`; logits `[caches.len(), vocab]`.
-    pub(crate) fn decode_each(&self, x: &[f32], caches: &mut [&mut KvCache], cancel: &CancelToken) -> Result<Vec<f32>> {
+    pub(crate) fn decode_each(&self, x: &[f32], caches: &mut [KvCache], cancel: &CancelToken) -> Result<Vec<f32>> {
         let turns = self.turns(caches.iter().map(|cache| cache.len()), caches.len(), 1)?;
         let precision = self.precision;
         let x = self.run(self.rows(x)?, &turns, precision, cancel, &mut None, &mut |layer, [q, k, v]| {

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ use super::output::Output;
 
 /// Looks for work before the processor is offered to others: some 20 microseconds.
 const SPINS: usize = 1000;
-/// How long a member waits for work in all before it leaves.
+/// How long a member waits for work in all before it leaves, or sleeps.
 const PATIENCE: Duration = Duration::from_millis(2);
 /// Set in [`Crew::gate`] while there is no work.
 const CLOSED: usize = 1 << (usize::BITS - 1);
@@ -43,10 +43,26 @@ struct Crew {
     /// Cleared by a member that leaves because the leader was away too long.
     complete: AtomicBool,
     over: AtomicBool,
+    /// Whether members that have waited too long sleep until there is work, in place of leaving.
+    lasting: bool,
+    /// Members that sleep, or are about to.
+    asleep: AtomicUsize,
+    bed: Mutex<()>,
+    wake: Condvar,
 }
 
 /// Runs `lead`, whose calls of [`for_each`] find threads awake.
 pub fn with_crew<R>(lead: impl FnOnce() -> R) -> R {
+    lead_crew(false, lead)
+}
+
+/// As [`with_crew`], in a pool whose threads have nothing else to do: members stay until `lead` returns. To ask one that has left to come again
+/// takes memory each time.
+pub fn with_lasting_crew<R>(lead: impl FnOnce() -> R) -> R {
+    lead_crew(true, lead)
+}
+
+fn lead_crew<R>(lasting: bool, lead: impl FnOnce() -> R) -> R {
     let threads = rayon::current_num_threads();
     let leader = match rayon::current_thread_index() {
         Some(leader) if threads > 1 && LEADING.with_borrow(Option::is_none) => leader,
@@ -61,6 +77,10 @@ pub fn with_crew<R>(lead: impl FnOnce() -> R) -> R {
         panicked: AtomicBool::new(false),
         complete: AtomicBool::new(false),
         over: AtomicBool::new(false),
+        lasting,
+        asleep: AtomicUsize::new(0),
+        bed: Mutex::new(()),
+        wake: Condvar::new(),
     });
     LEADING.set(Some(Arc::clone(&crew)));
     let _end = End(crew);
@@ -72,7 +92,8 @@ struct End(Arc<Crew>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.over.store(true, Ordering::Release);
+        self.0.over.store(true, Ordering::SeqCst);
+        self.0.rouse();
         LEADING.set(None);
     }
 }
@@ -87,6 +108,7 @@ pub fn for_each(count: usize, work: impl Fn(usize) + Sync) {
             }
             crew.run(count, &work);
         }
+        _ if count == 1 => work(0),
         _ => (0..count).into_par_iter().for_each(&work),
     }
 }
@@ -112,6 +134,18 @@ pub fn for_each_row(rows: &mut [f32], width: usize, work: impl Fn(usize, &mut [f
     });
 }
 
+/// Calls `work` with each of `items` and its number, on several threads.
+pub fn for_each_mut<T: Send>(items: &mut [T], work: impl Fn(usize, &mut T) + Sync) {
+    let count = items.len();
+    let items = Output::new(items);
+    for_each(count, |i| {
+        // SAFETY: no two calls have the same number.
+        if let [item] = unsafe { items.part(i, 1) } {
+            work(i, item);
+        }
+    });
+}
+
 impl Crew {
     fn run(&self, count: usize, work: Work<'_>) {
         // SAFETY: only the lifetime changes. The work is called behind the gate only, and this function does not return or unwind before `Shut` has
@@ -122,10 +156,11 @@ impl Crew {
         {
             let _shut = Shut(self);
             self.gate.fetch_and(!CLOSED, Ordering::AcqRel);
-            self.number.fetch_add(1, Ordering::Release);
+            self.number.fetch_add(1, Ordering::SeqCst);
+            self.rouse();
             self.take_part(work, count);
         }
-        assert!(!self.panicked.load(Ordering::Acquire), "a thread of the crew panicked");
+        assert!(!self.panicked.swap(false, Ordering::AcqRel), "a thread of the crew panicked");
     }
 
     /// Calls `work` with the numbers of the member's own part, which follow each other as what they stand for does in memory, and then with what others
@@ -186,13 +221,37 @@ impl Crew {
             if look < SPINS {
                 std::hint::spin_loop();
             } else if since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-                self.complete.store(false, Ordering::Release);
-                return false;
+                if !self.lasting {
+                    self.complete.store(false, Ordering::Release);
+                    return false;
+                }
+                self.sleep(*done);
+                since = None;
             } else {
                 std::thread::yield_now();
             }
         }
         false
+    }
+
+    /// Sleeps until there is work after the one of number `done`, or the crew is over.
+    fn sleep(&self, done: usize) {
+        let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.asleep.fetch_add(1, Ordering::SeqCst);
+        // Who begins work counts it first and then looks for sleepers. So it sees this one, or this one sees the work.
+        while !self.over.load(Ordering::SeqCst) && self.number.load(Ordering::SeqCst) == done {
+            bed = self.wake.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.asleep.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Wakes who sleeps.
+    fn rouse(&self) {
+        if self.asleep.load(Ordering::SeqCst) > 0 {
+            // Behind the lock nobody is between the last look and sleep.
+            drop(self.bed.lock().unwrap_or_else(PoisonError::into_inner));
+            self.wake.notify_all();
+        }
     }
 }
 
@@ -252,6 +311,47 @@ mod tests {
                         together.wait();
                     });
                     std::thread::sleep(5 * PATIENCE);
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn members_of_a_lasting_crew_sleep_and_wake() {
+        let pool = pool(3);
+        pool.install(|| {
+            with_lasting_crew(|| {
+                for round in 0..20 {
+                    // Only three threads at the same time get past this, none of which is asked to come again.
+                    let together = std::sync::Barrier::new(3);
+                    let mut items = [0; 3];
+                    for_each_mut(&mut items, |i, item| {
+                        together.wait();
+                        *item = i;
+                    });
+                    assert_eq!(items, [0, 1, 2]);
+                    std::thread::sleep(PATIENCE * (round % 3));
+                }
+            });
+        });
+        // They are free again.
+        pool.install(|| with_crew(|| for_each(10, |_| ())));
+        assert_eq!(pool.broadcast(|_| ()).len(), 3);
+    }
+
+    #[test]
+    fn a_lasting_crew_outlives_a_panic() {
+        pool(2).install(|| {
+            with_lasting_crew(|| {
+                for panicking in 0..20 {
+                    let outcome =
+                        catch_unwind(AssertUnwindSafe(|| for_each(20, |i| assert!(i != panicking, "for the test"))));
+                    assert!(outcome.is_err());
+                    let sum = AtomicUsize::new(0);
+                    for_each(4, |i| {
+                        sum.fetch_add(i, Ordering::Relaxed);
+                    });
+                    assert_eq!(sum.into_inner(), 6);
                 }
             });
         });

@@ -1,5 +1,7 @@
 //! The f32 loops of a transformer layer: dot products, attention of one row, normalisation, activation.
 
+use super::crew::for_each;
+use super::output::Output;
 use super::rowwise::softmax_body;
 use super::{chunks, Isa};
 
@@ -94,30 +96,31 @@ pub struct AttentionShape {
 const COLUMNS: usize = 32;
 
 /// Keys and values of one stretch of tokens, each `[tokens, kv_heads * head_dim]`.
-type KeysValues<'a> = (&'a [f32], &'a [f32]);
+pub type KeysValues<'a> = (&'a [f32], &'a [f32]);
 
 #[inline(always)]
 fn attend_body<const FMA: bool>(
     shape: AttentionShape,
     q: &[f32],
     stretches: [KeysValues<'_>; 2],
-    weights: &mut Vec<f32>,
+    weights: &mut [f32],
     out: &mut [f32],
 ) {
     let AttentionShape { heads, kv_heads, head_dim } = shape;
     let (width, group) = (kv_heads * head_dim, heads / kv_heads);
+    let weights = &mut weights[..(stretches[0].0.len() + stretches[1].0.len()) / width];
     let scale = 1.0 / (head_dim as f32).sqrt();
     for (head, (q, out)) in q.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).enumerate() {
         let column = head / group * head_dim;
-        weights.clear();
+        let mut at = 0;
         // Loops, not closures: a closure that is not inlined loses the features that this body is compiled for.
         for (keys, _) in stretches {
             for key in keys.chunks_exact(width) {
-                weights.push(scale * dot_body::<FMA>(q, &key[column..column + head_dim]));
+                weights[at] = scale * dot_body::<FMA>(q, &key[column..column + head_dim]);
+                at += 1;
             }
         }
-        let keys = weights.len();
-        softmax_body::<FMA>(weights, keys.max(1));
+        softmax_body::<FMA>(weights, at.max(1));
         let mut done = 0;
         while done + COLUMNS <= head_dim {
             let mut sums = [0f32; COLUMNS];
@@ -153,8 +156,21 @@ pub fn attend_row(
     isa: Isa,
     shape: AttentionShape,
     q: &[f32],
-    stretches: [(&[f32], &[f32]); 2],
+    stretches: [KeysValues<'_>; 2],
     weights: &mut Vec<f32>,
+    out: &mut [f32],
+) {
+    let width = shape.kv_heads * shape.head_dim;
+    weights.resize((stretches[0].0.len() + stretches[1].0.len()) / width, 0.0);
+    attend_alone(isa, shape, q, stretches, weights, out);
+}
+
+fn attend_alone(
+    isa: Isa,
+    shape: AttentionShape,
+    q: &[f32],
+    stretches: [KeysValues<'_>; 2],
+    weights: &mut [f32],
     out: &mut [f32],
 ) {
     dispatch!(
@@ -163,8 +179,56 @@ pub fn attend_row(
             shape: AttentionShape,
             q: &[f32],
             stretches: [(&[f32], &[f32]); 2],
-            weights: &mut Vec<f32>,
+            weights: &mut [f32],
             out: &mut [f32]
         )
     );
+}
+
+/// [`attend_row`] of each row of queries `q` `[n, heads * head_dim]`, with the keys and values that `stretches` gives for its number.
+/// `weights` is scratch, `[n, keys]` for the most keys that a row has.
+pub fn attend_rows<'a>(
+    isa: Isa,
+    shape: AttentionShape,
+    q: &[f32],
+    stretches: impl Fn(usize) -> [KeysValues<'a>; 2] + Sync,
+    weights: &mut [f32],
+    out: &mut [f32],
+) {
+    let width = shape.heads * shape.head_dim;
+    let n = q.len() / width.max(1);
+    assert!(q.len() == n * width && out.len() == q.len(), "attention sizes");
+    let keys = weights.len() / n.max(1);
+    let (weights, out) = (Output::new(weights), Output::new(out));
+    for_each(n, |row| {
+        // SAFETY: no two calls have the same number.
+        let (weights, out) = unsafe { (weights.part(row * keys, keys), out.part(row * width, width)) };
+        attend_alone(isa, shape, &q[row * width..][..width], stretches(row), weights, out);
+    });
+}
+
+#[inline(always)]
+fn low_rank_body<const FMA: bool>(a: &[f32], b: &[f32], x: &[f32], low: &mut [f32], y: &mut [f32]) {
+    for (low, a) in low.iter_mut().zip(a.chunks_exact(x.len())) {
+        *low = dot_body::<FMA>(a, x);
+    }
+    for (y, b) in y.iter_mut().zip(b.chunks_exact(low.len())) {
+        *y += dot_body::<FMA>(b, low);
+    }
+}
+
+/// `y += b (a x)` for each of `n` rows: `x` `[n, columns]`, `a` `[rank, columns]`, `b` `[rows, rank]`, `y` `[n, rows]`. `low` is scratch,
+/// `[n, rank]`.
+pub fn add_low_rank(isa: Isa, a: &[f32], b: &[f32], x: &[f32], n: usize, low: &mut [f32], y: &mut [f32]) {
+    let (columns, rank, rows) = (x.len() / n.max(1), low.len() / n.max(1), y.len() / n.max(1));
+    if columns == 0 || rank == 0 {
+        return;
+    }
+    let (low, y) = (Output::new(low), Output::new(y));
+    for_each(n, |row| {
+        // SAFETY: no two calls have the same number.
+        let (low, y) = unsafe { (low.part(row * rank, rank), y.part(row * rows, rows)) };
+        let x = &x[row * columns..][..columns];
+        dispatch!(isa, low_rank_body(a: &[f32], b: &[f32], x: &[f32], low: &mut [f32], y: &mut [f32]));
+    });
 }

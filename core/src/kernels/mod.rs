@@ -37,8 +37,8 @@ mod sgemm;
 
 pub use attention::{attend, Context};
 pub use blocks::{chunks, half, WeightType};
-pub use crew::{for_each, for_each_row, with_crew};
-pub use dense::{add, attend_row, dot, rms_norm, AttentionShape};
+pub use crew::{for_each, for_each_mut, for_each_row, with_crew, with_lasting_crew};
+pub use dense::{add, add_low_rank, attend_row, attend_rows, dot, rms_norm, AttentionShape};
 pub use linear::{linear, Finish};
 pub use product::{matmul, Weights};
 pub use quantize::pack;

@@ -1,9 +1,9 @@
 //! `X W^T` for weights as they lie in the file: quantised ones in integers, floats and the rarer types unpacked to f32.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use rayon::prelude::*;
-
+use super::crew::for_each;
+use super::output::Output;
 use super::quantised::{self, is_grouped};
 use super::{blocks, many, Isa, Precision, WeightType};
 use crate::cancel::CancelToken;
@@ -13,6 +13,7 @@ const DECODE_ROWS: usize = 96;
 
 thread_local! {
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SUMS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// A weight matrix `[rows, columns]` as it lies in the file.
@@ -104,18 +105,25 @@ fn decode<'a>(
     products: impl Iterator<Item = (&'a Weights<'a>, &'a mut [f32])>,
     cancel: &CancelToken,
 ) {
-    let sums: Vec<f32> = x.chunks(32).map(|block| block.iter().sum()).collect();
-    let tasks: Vec<_> = products
-        .flat_map(|(w, out)| out.chunks_mut(DECODE_ROWS).enumerate().map(move |(i, out)| (w, i * DECODE_ROWS, out)))
-        .collect();
-    tasks.into_par_iter().for_each(|(w, first, out)| {
-        if cancel.is_cancelled() {
-            return;
-        }
-        PANEL.with_borrow_mut(|scratch| {
-            for (i, y) in out.iter_mut().enumerate() {
-                *y = w.dot_row(isa, first + i, x, &sums, scratch);
+    let mut sums = SUMS.take();
+    sums.clear();
+    sums.extend(x.chunks(32).map(|block| block.iter().sum::<f32>()));
+    for (weights, out) in products {
+        let rows = out.len();
+        let out = Output::new(out);
+        for_each(rows.div_ceil(DECODE_ROWS), |task| {
+            if cancel.is_cancelled() {
+                return;
             }
+            let first = task * DECODE_ROWS;
+            // SAFETY: each task has rows of its own.
+            let out = unsafe { out.part(first, DECODE_ROWS.min(rows - first)) };
+            PANEL.with_borrow_mut(|scratch| {
+                for (i, y) in out.iter_mut().enumerate() {
+                    *y = weights.dot_row(isa, first + i, x, &sums, scratch);
+                }
+            });
         });
-    });
+    }
+    SUMS.set(sums);
 }

@@ -63,6 +63,28 @@ impl KvCache {
         self.drop_pending();
     }
 
+    /// Takes the memory for `rows` further tokens at once, so that adding them takes none. The pages are touched when they are written.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        // A device's memory grows there, many rows at a time.
+        #[cfg(any(feature = "cuda", test))]
+        if self.device.is_some() {
+            return;
+        }
+        let wanted = self.len.saturating_add(rows).saturating_mul(self.width);
+        for layer in &mut self.layers {
+            for rows in [&mut layer.keys, &mut layer.values] {
+                // The text may end long before that: if there is too little memory for all of it, it grows as it is written.
+                let _ = rows.try_reserve_exact(wanted.saturating_sub(rows.len()));
+            }
+        }
+    }
+
+    /// Tokens that there is memory for, and those held.
+    pub(super) fn room(&self) -> usize {
+        let room = self.layers.first().map_or(0, |layer| layer.keys.capacity() / self.width.max(1));
+        room.max(self.len)
+    }
+
     pub(super) fn fits(&self, config: &LlamaConfig) -> bool {
         self.width == config.kv_width() && self.layers.len() == config.layers
     }

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::cache::KvCache;
+use super::decoder::Decoder;
 use super::model::Llama;
 use super::sampler::Sampler;
 use crate::cancel::CancelToken;
@@ -46,7 +47,9 @@ pub fn generate(
     cancel: &CancelToken,
     on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Generation> {
-    let mut ids = Vec::new();
+    let most = reserve(model, cache, sampler);
+    let mut ids = Vec::with_capacity(most);
+    let mut decoder = Decoder::new(model);
     let mut id = sampler.sample(first_logits)?;
     let stop_reason = loop {
         cancel.check()?;
@@ -63,8 +66,17 @@ pub fn generate(
         if cache.len() >= model.config().context {
             break StopReason::ContextFull;
         }
-        let logits = model.decode(id, cache, cancel)?;
-        id = sampler.sample(&logits)?;
+        let logits = decoder.step(&[id], std::slice::from_mut(cache), cancel)?;
+        id = sampler.sample(logits)?;
     };
     Ok(Generation { ids, stop_reason })
+}
+
+/// Takes the memory that writing after what `cache` holds needs. Gives the most tokens that there can be, of which the last is never run.
+pub(super) fn reserve(model: &Llama, cache: &mut KvCache, sampler: &mut Sampler) -> usize {
+    let room = model.config().context.saturating_sub(cache.len());
+    let most = sampler.options().max_new_tokens.min(room.saturating_add(1));
+    cache.reserve(most.saturating_sub(1));
+    sampler.reserve(most);
+    most
 }

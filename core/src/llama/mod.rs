@@ -2,11 +2,11 @@
 //!
 //! [`Llama`] holds the weights and is shared; a [`KvCache`] holds one sequence. A prompt is rows of the model's width:
 //! [`Llama::embed`] makes them of token ids, projectors make them of measurements, and [`Llama::prefill`] takes both
-//! alike. [`Llama::score`] gives label words their likelihoods, [`generate`] writes text.
+//! alike. [`Llama::score`] gives label words their likelihoods, [`generate`] and [`Scheduler`] write text, token by token through a [`Decoder`].
 
-mod batch;
 mod cache;
 mod config;
+mod decoder;
 mod generate;
 mod lora;
 mod model;
@@ -18,6 +18,7 @@ mod tokenizer;
 pub use crate::kernels::{Precision, WeightType};
 pub use cache::KvCache;
 pub use config::LlamaConfig;
+pub use decoder::Decoder;
 pub use generate::{generate, Generation, StopReason};
 pub(crate) use lora::interleave_heads;
 #[cfg(any(feature = "cuda", test))]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::cache::KvCache;
 use super::config::LlamaConfig;
+use super::decoder::Decoder;
 use super::lora::{Adapter, LoraWeights};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
@@ -17,6 +18,9 @@ use crate::kernels::{self, sgemm, Context, Isa, Precision, View};
 
 /// Rows that one pass takes; a longer prompt goes in several, which bounds the memory of activations.
 const PASS_ROWS: usize = 512;
+
+/// Rows up to which an adapter goes row by row. As many sequences are decoded together, where a matrix product would take memory each time.
+const FEW_ROWS: usize = super::scheduler::MAX_SEQUENCES;
 
 /// A LLaMA model: weights mapped from a GGUF file and never changed, plus an optional adapter.
 ///
@@ -54,17 +58,18 @@ pub(super) enum Before<'a> {
     /// All the same.
     Shared(&'a KvCache),
     /// Each its own; it has one row.
-    Each(&'a [&'a mut KvCache]),
+    Each(&'a [KvCache]),
 }
 
 /// The rows of one pass: sequences side by side. Its buffers serve one layer after the other.
+#[derive(Default)]
 pub(super) struct Pass {
     /// For each row the number of the first row of its sequence.
     starts: Vec<usize>,
     /// Sine and cosine of each pair's angle at each row's position, `[n, head_dim / 2]`.
     turns: Vec<(f32, f32)>,
     /// `[n, hidden]`.
-    normed: Vec<f32>,
+    pub(super) normed: Vec<f32>,
     /// Queries and what attention makes of them, `[n, heads * head_dim]`.
     q: Vec<f32>,
     attended: Vec<f32>,
@@ -74,33 +79,43 @@ pub(super) struct Pass {
     /// `[n, intermediate]`.
     gate: Vec<f32>,
     up: Vec<f32>,
+    /// Attention's weights of rows that are decoded, `[n, keys]`.
+    scores: Vec<f32>,
+    /// What adapters make of the rows, `[n, rank]`.
+    low: Vec<f32>,
 }
 
 impl Pass {
-    /// Sequences, each with its first position and its number of rows.
-    pub(super) fn new(config: &LlamaConfig, sequences: impl Iterator<Item = (usize, usize)>) -> Self {
-        let (mut starts, mut positions) = (Vec::new(), Vec::new());
-        for (position, length) in sequences {
-            starts.extend(std::iter::repeat_n(starts.len(), length));
-            positions.extend(position..position + length);
+    /// Makes room for sequences, each with its first position and its number of rows.
+    pub(super) fn lay_out(&mut self, config: &LlamaConfig, sequences: impl Iterator<Item = (usize, usize)> + Clone) {
+        self.starts.clear();
+        for (_, length) in sequences.clone() {
+            self.starts.extend(std::iter::repeat_n(self.starts.len(), length));
         }
-        let n = starts.len();
-        let mut turns = vec![(0f32, 0f32); n * (config.head_dim / 2)];
-        for (turns, position) in turns.chunks_exact_mut((config.head_dim / 2).max(1)).zip(positions) {
+        let (n, pairs) = (self.starts.len(), config.head_dim / 2);
+        self.turns.resize(n * pairs, (0.0, 0.0));
+        let positions = sequences.flat_map(|(position, length)| position..position + length);
+        for (turns, position) in self.turns.chunks_exact_mut(pairs.max(1)).zip(positions) {
             config.rotary(position, turns);
         }
-        let rows = |width: usize| vec![0f32; n * width];
-        Self {
-            starts,
-            turns,
-            normed: rows(config.hidden),
-            q: rows(config.q_width()),
-            attended: rows(config.q_width()),
-            k: rows(config.kv_width()),
-            v: rows(config.kv_width()),
-            gate: rows(config.intermediate),
-            up: rows(config.intermediate),
+        let Self { normed, q, attended, k, v, gate, up, .. } = self;
+        let widths = [config.hidden, config.q_width(), config.kv_width(), config.intermediate];
+        let [hidden, wide, narrow, inner] = widths.map(|width| n * width);
+        for (rows, length) in
+            [(normed, hidden), (q, wide), (attended, wide), (k, narrow), (v, narrow), (gate, inner), (up, inner)]
+        {
+            fit(rows, length);
         }
+    }
+}
+
+/// Makes `values` `length` long. What is in them is unspecified.
+pub(super) fn fit(values: &mut Vec<f32>, length: usize) {
+    if values.capacity() < length {
+        // Zeros from the system, where growing would copy and fill.
+        *values = vec![0.0; length];
+    } else {
+        values.resize(length, 0.0);
     }
 }
 
@@ -192,6 +207,12 @@ impl Llama {
     /// `invalid_argument` for an id outside of the vocabulary.
     pub fn embed(&self, ids: &[u32]) -> Result<Vec<f32>> {
         let mut rows = vec![0f32; ids.len() * self.config.hidden];
+        self.embed_into(ids, &mut rows)?;
+        Ok(rows)
+    }
+
+    /// As [`Llama::embed`], into `rows`.
+    pub(super) fn embed_into(&self, ids: &[u32], rows: &mut [f32]) -> Result<()> {
         for (&id, row) in ids.iter().zip(rows.chunks_exact_mut(self.config.hidden)) {
             if id as usize >= self.config.vocab {
                 return Err(Error::invalid_argument(format!(
@@ -201,7 +222,7 @@ impl Llama {
             }
             self.embedding.weights().unpack_rows(self.isa, id as usize, row);
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// Runs `rows` `[n, hidden]` (embedded tokens and soft tokens, mixed) through the model after what `cache` holds,
@@ -271,13 +292,12 @@ impl Llama {
         logits
     }
 
-    /// One decoding step: token `id` after what `cache` holds; gives the logits `[vocab]` of the next token.
+    /// One step of a [`Decoder`] of its own: token `id` after what `cache` holds; gives the logits `[vocab]` of the next token.
     ///
     /// # Errors
-    /// `invalid_argument` for an id outside of the vocabulary or a full context; `cancelled`.
+    /// As [`Decoder::step`].
     pub fn decode(&self, id: u32, cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
-        let row = self.embed(&[id])?;
-        self.prefill(&row, cache, cancel)
+        Ok(Decoder::new(self).step(&[id], std::slice::from_mut(cache), cancel)?.to_vec())
     }
 
     /// One pass; the last row's output, before the final norm.
@@ -291,7 +311,8 @@ impl Llama {
         let n = rows.len() / self.config.hidden;
         cache.drop_pending();
         let mut x = rows.to_vec();
-        let mut pass = Pass::new(&self.config, std::iter::once((cache.len(), n)));
+        let mut pass = Pass::default();
+        pass.lay_out(&self.config, std::iter::once((cache.len(), n)));
         for index in 0..self.layers.len() {
             self.layer_forward(index, &mut x, Before::Shared(cache), &mut pass, cancel, observe)?;
             cache.push_pending(index, &pass.k, &pass.v);
@@ -315,7 +336,8 @@ impl Llama {
         if let Some(placed) = self.placed() {
             return placed.run(|llama| llama.continue_side_by_side(&x, cache, lengths, cancel));
         }
-        let mut pass = Pass::new(&self.config, lengths.iter().map(|&length| (cache.len(), length)));
+        let mut pass = Pass::default();
+        pass.lay_out(&self.config, lengths.iter().map(|&length| (cache.len(), length)));
         kernels::with_crew(|| {
             (0..self.layers.len()).try_for_each(|index| {
                 self.layer_forward(index, &mut x, Before::Shared(cache), &mut pass, cancel, &mut |_, _, _| ())
@@ -340,11 +362,23 @@ impl Llama {
         if let Some(placed) = self.placed() {
             return placed.run(|llama| llama.logits(x, cancel));
         }
-        let n = x.len() / self.config.hidden;
-        let mut logits = vec![0f32; n * self.config.vocab];
-        kernels::matmul(self.isa, self.precision, &self.final_norm(x), n, [self.head.weights()], [&mut logits], cancel);
-        cancel.check()?;
+        let mut logits = vec![0f32; x.len() / self.config.hidden * self.config.vocab];
+        self.logits_into(x, &mut vec![0f32; x.len()], &mut logits, cancel)?;
         Ok(logits)
+    }
+
+    /// As [`Llama::logits`] on the CPU, into `logits`. `normed` is scratch, as long as `x`.
+    pub(super) fn logits_into(
+        &self,
+        x: &[f32],
+        normed: &mut [f32],
+        logits: &mut [f32],
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        kernels::rms_norm(self.isa, x, &self.norm, self.config.norm_eps, normed);
+        let n = x.len() / self.config.hidden;
+        kernels::matmul(self.isa, self.precision, normed, n, [self.head.weights()], [logits], cancel);
+        cancel.check()
     }
 
     pub(super) fn check_room(&self, cache: &KvCache, more: usize) -> Result<()> {
@@ -375,21 +409,21 @@ impl Llama {
     ) -> Result<()> {
         let (config, isa) = (&self.config, self.isa);
         let Some(layer) = self.layers.get(index) else { return Err(Error::internal("no such layer")) };
-        let Pass { starts, turns, normed, q, attended, k, v, gate, up } = pass;
+        let Pass { starts, turns, normed, q, attended, k, v, gate, up, scores, low } = pass;
         let n = starts.len();
         kernels::rms_norm(isa, x, &layer.attention_norm, config.norm_eps, normed);
         let projections = [&layer.q, &layer.k, &layer.v].map(Matrix::weights);
         kernels::matmul(isa, self.precision, normed, n, projections, [q, k, v], cancel);
         if let Some(lora) = self.lora.as_ref().and_then(|l| l.layer(index)) {
-            self.adapt(lora.q.as_ref(), normed, q);
-            self.adapt(lora.v.as_ref(), normed, v);
+            self.adapt(lora.q.as_ref(), normed, low, q);
+            self.adapt(lora.v.as_ref(), normed, low, v);
         }
         self.rotate(q, turns, n);
         self.rotate(k, turns, n);
         observe(index, LayerPart::Queries, q);
         observe(index, LayerPart::Keys, k);
 
-        self.attend(q, before, index, (k, v), starts, attended, cancel);
+        self.attend(q, before, index, (k, v), starts, scores, attended, cancel);
         kernels::matmul(isa, self.precision, attended, n, [layer.o.weights()], [normed], cancel);
         observe(index, LayerPart::Attention, normed);
         kernels::add(x, normed);
@@ -416,46 +450,44 @@ impl Llama {
         layer: usize,
         own: (&[f32], &[f32]),
         starts: &[usize],
+        scores: &mut Vec<f32>,
         out: &mut [f32],
         cancel: &CancelToken,
     ) {
         let (isa, shape) = (self.isa, self.config.attention());
         match before {
             Before::Shared(cache) if starts.len() == 1 => {
-                kernels::attend_row(isa, shape, q, [cache.layer(layer), own], &mut Vec::new(), out);
+                kernels::attend_row(isa, shape, q, [cache.layer(layer), own], scores, out);
             }
             Before::Shared(cache) => {
                 kernels::attend(isa, shape, q, Context { prefix: cache.layer(layer), own, starts }, out, cancel);
             }
             Before::Each(caches) => {
-                let (wide, narrow) = (self.config.q_width(), self.config.kv_width());
-                kernels::for_each_row(out, wide, |row, out| {
-                    let Some(cache) = caches.get(row) else { return };
-                    let own = (&own.0[row * narrow..][..narrow], &own.1[row * narrow..][..narrow]);
-                    let stretches = [cache.layer(layer), own];
-                    kernels::attend_row(isa, shape, &q[row * wide..][..wide], stretches, &mut Vec::new(), out);
-                });
+                let narrow = self.config.kv_width();
+                let own = |row: usize| (&own.0[row * narrow..][..narrow], &own.1[row * narrow..][..narrow]);
+                let stretches = |row: usize| [caches.get(row).map_or((&[][..], &[][..]), |c| c.layer(layer)), own(row)];
+                // As many as there is room for: further steps then need no more.
+                let keys = caches.iter().map(KvCache::room).max().unwrap_or(0) + 1;
+                fit(scores, caches.len() * keys);
+                kernels::attend_rows(isa, shape, q, stretches, scores, out);
             }
         }
     }
 
     /// Adds `B (A x)` for each row of `x`.
-    fn adapt(&self, adapter: Option<&Adapter>, x: &[f32], y: &mut [f32]) {
+    fn adapt(&self, adapter: Option<&Adapter>, x: &[f32], low: &mut Vec<f32>, y: &mut [f32]) {
         let Some(Adapter { a, b, rank }) = adapter else { return };
         let (hidden, rank, out) = (self.config.hidden, *rank, b.len() / rank);
         let n = x.len() / hidden;
-        if n > 1 {
-            let mut low = vec![0f32; n * rank];
-            let mut high = vec![0f32; n * out];
-            sgemm(&mut low, rank, View::new(x, n, hidden), View::new(a, rank, hidden).transposed(), 1.0, true);
-            sgemm(&mut high, out, View::new(&low, n, rank), View::new(b, out, rank).transposed(), 1.0, true);
-            kernels::add(y, &high);
+        fit(low, n * rank);
+        if n <= FEW_ROWS {
+            kernels::add_low_rank(self.isa, a, b, x, n, low, y);
             return;
         }
-        let low: Vec<f32> = a.chunks_exact(hidden).map(|a| kernels::dot(self.isa, a, x)).collect();
-        for (y, b) in y.iter_mut().zip(b.chunks_exact(rank)) {
-            *y += kernels::dot(self.isa, b, &low);
-        }
+        let mut high = vec![0f32; n * out];
+        sgemm(low, rank, View::new(x, n, hidden), View::new(a, rank, hidden).transposed(), 1.0, true);
+        sgemm(&mut high, out, View::new(low, n, rank), View::new(b, out, rank).transposed(), 1.0, true);
+        kernels::add(y, &high);
     }
 
     /// Rotary position embedding (Su et al. 2021) of all heads in `rows`.

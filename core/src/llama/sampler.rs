@@ -93,6 +93,11 @@ impl Sampler {
         &self.options
     }
 
+    /// Makes room for `tokens` further ones, so that choosing them takes no memory.
+    pub(super) fn reserve(&mut self, tokens: usize) {
+        self.generated.reserve(tokens);
+    }
+
     /// Counts `id` as generated, for the penalty; [`Sampler::sample`] does so itself.
     pub fn record(&mut self, id: u32) {
         if let Err(at) = self.generated.binary_search(&id) {
@@ -148,6 +153,7 @@ impl Sampler {
         let SamplingOptions { top_p, top_k, .. } = self.options;
         let candidates = &mut self.candidates;
         candidates.clear();
+        candidates.reserve(self.logits.len());
         candidates.extend(self.logits.iter().zip(0u32..).filter(|(l, _)| l.is_finite()).map(|(&l, id)| (l, id)));
         // Equal logits keep the order of their ids, so that the draw does not depend on how the sort works.
         let likelier = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));

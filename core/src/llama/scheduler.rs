@@ -4,22 +4,26 @@
 //! steps, first come, first served; every one gets a token in every step, so none starves. What a caller does with its tokens does not hold
 //! up the others: they come to it through a channel.
 //!
-//! A sequence that is alone is decoded as [`Llama::decode`] does, several as [`Llama::decode_each`] does, whose sums are added up in another
-//! order: logits may differ in the last digits of float32, and a text where two tokens are as likely as one another.
+//! The sums of several sequences are added up in another order than those of one that is alone: logits may differ in the last digits of float32,
+//! and a text where two tokens are as likely as one another.
+//!
+//! The memory that a text needs is taken when it begins. Between then and its end no step takes any, on the CPU.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::cache::KvCache;
-use super::generate::{Generation, StopReason};
+use super::decoder::Decoder;
+use super::generate::{reserve, Generation, StopReason};
 use super::model::Llama;
 use super::sampler::Sampler;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels;
 
 /// Sequences of one step. More would wait longer for their tokens and hardly be faster in total.
 pub const MAX_SEQUENCES: usize = 16;
@@ -40,20 +44,20 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Sequence>,
+    waiting: VecDeque<(Sequence, KvCache)>,
     closed: bool,
 }
 
 /// A text that is being written.
 struct Sequence {
-    cache: KvCache,
-    /// The last token, which `cache` does not hold yet.
-    last: u32,
+    /// The last token, which the cache does not hold yet, or why there is none.
+    last: Result<u32>,
     written: usize,
     sampler: Sampler,
     stop_ids: Arc<[u32]>,
     cancel: CancelToken,
-    told: Sender<Told>,
+    /// Holds all that will be told, so that nobody waits to tell it.
+    told: SyncSender<Told>,
 }
 
 /// What a caller is told.
@@ -87,23 +91,24 @@ impl Scheduler {
         self.start()?;
         let last = sampler.sample(first_logits)?;
         let before = cache.len();
+        let most = reserve(&self.shared.llama, cache, &mut sampler);
         let stop = cancel.child();
-        let (told, heard) = channel();
+        // The tokens and the end.
+        let (told, heard) = sync_channel(most + 1);
         let empty = cache.empty();
         let sequence = Sequence {
-            cache: std::mem::replace(cache, empty),
-            last,
+            last: Ok(last),
             written: 0,
             sampler,
             stop_ids: Arc::clone(stop_ids),
             cancel: stop.clone(),
             told,
         };
-        self.shared.lock().waiting.push_back(sequence);
+        self.shared.lock().waiting.push_back((sequence, std::mem::replace(cache, empty)));
         self.shared.arrived.notify_one();
 
         let mut held = Held { cache, heard, stop, end: None };
-        let mut ids = Vec::new();
+        let mut ids = Vec::with_capacity(most);
         let mut broken = false;
         while let Some(id) = held.next() {
             // What was written ahead of a caller that wants no more is not given to it.
@@ -152,7 +157,7 @@ impl Scheduler {
             .build()
             .map_err(|error| failed(&error))?;
         let shared = Arc::clone(&self.shared);
-        let run = move || pool.install(|| shared.run());
+        let run = move || pool.install(|| kernels::with_lasting_crew(|| shared.run()));
         let spawned = std::thread::Builder::new().name("emotion-llama-write".to_owned()).spawn(run);
         *runner = Some(spawned.map_err(|error| failed(&error))?);
         Ok(())
@@ -215,92 +220,117 @@ impl Shared {
 
     /// Steps as long as there are sequences, and waits for further ones until the scheduler is dropped.
     fn run(&self) {
-        let mut running: Vec<Sequence> = Vec::new();
+        let mut running = Running {
+            decoder: Decoder::new(&self.llama),
+            context: self.llama.config().context,
+            sequences: Vec::with_capacity(MAX_SEQUENCES),
+            caches: Vec::with_capacity(MAX_SEQUENCES),
+            ids: Vec::with_capacity(MAX_SEQUENCES),
+            never: CancelToken::new(),
+        };
         loop {
             {
                 let mut queue = self.lock();
-                while running.is_empty() && queue.waiting.is_empty() {
+                while running.sequences.is_empty() && queue.waiting.is_empty() {
                     if queue.closed {
                         return;
                     }
                     queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 }
-                let room = MAX_SEQUENCES.saturating_sub(running.len()).min(queue.waiting.len());
-                running.extend(queue.waiting.drain(..room));
+                let room = MAX_SEQUENCES.saturating_sub(running.sequences.len()).min(queue.waiting.len());
+                for (sequence, cache) in queue.waiting.drain(..room) {
+                    running.sequences.push(sequence);
+                    running.caches.push(cache);
+                }
             }
-            running = running.into_iter().filter_map(|sequence| sequence.announce(&self.llama)).collect();
-            self.step(&mut running);
+            running.announce();
+            running.step();
+        }
+    }
+}
+
+/// The texts of a step, and what steps need.
+struct Running<'a> {
+    decoder: Decoder<'a>,
+    context: usize,
+    sequences: Vec<Sequence>,
+    /// Those of the sequences, in their order.
+    caches: Vec<KvCache>,
+    ids: Vec<u32>,
+    /// Is never cancelled.
+    never: CancelToken,
+}
+
+impl Running<'_> {
+    /// Tells the callers the last tokens; sequences that have ended leave.
+    fn announce(&mut self) {
+        let mut at = 0;
+        while let (Some(sequence), Some(cache)) = (self.sequences.get_mut(at), self.caches.get(at)) {
+            match sequence.announce(cache.len() >= self.context) {
+                Some(result) => self.end(at, result),
+                None => at += 1,
+            }
         }
     }
 
-    /// Runs the last token of every sequence and chooses the next one; sequences that fail leave.
-    fn step(&self, running: &mut Vec<Sequence>) {
-        if running.is_empty() {
-            return;
-        }
-        let ids: Vec<u32> = running.iter().map(|sequence| sequence.last).collect();
+    fn end(&mut self, at: usize, result: Result<StopReason>) {
+        let (sequence, cache) = (self.sequences.remove(at), self.caches.remove(at));
+        // A caller that is gone does not take its cache back either.
+        let _ = sequence.told.send(Told::End(result, Box::new(cache)));
+    }
+
+    /// Runs the last token of every sequence and chooses the next one. If that fails, all of them end.
+    fn step(&mut self) {
+        let Self { decoder, sequences, caches, ids, never, .. } = self;
         // A sequence that is alone stops in the middle of a step, several stop after it: a step is short.
-        let cancel = match running.as_slice() {
-            [alone] => alone.cancel.clone(),
-            _ => CancelToken::new(),
+        let cancel = match sequences.as_slice() {
+            [] => return,
+            [alone] => &alone.cancel.clone(),
+            _ => never,
         };
-        let mut caches: Vec<&mut KvCache> = running.iter_mut().map(|sequence| &mut sequence.cache).collect();
-        let logits = catch_unwind(AssertUnwindSafe(|| self.llama.decode_each(&ids, &mut caches, &cancel)))
+        ids.clear();
+        ids.extend(sequences.iter().filter_map(|sequence| sequence.last.as_ref().ok()));
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let logits = decoder.step(ids, caches, cancel)?;
+            let vocab = logits.len() / ids.len().max(1);
+            kernels::for_each_mut(sequences, |i, sequence| {
+                sequence.last = sequence.sampler.sample(logits.get(i * vocab..(i + 1) * vocab).unwrap_or_default());
+            });
+            Ok(())
+        }));
+        let stepped = stepped
             .unwrap_or_else(|_| Err(Error::internal("the language model panicked; this is a bug, please report it")));
-        let logits = match logits {
-            Ok(logits) => logits,
-            Err(error) => {
-                for sequence in running.drain(..) {
-                    sequence.end(Err(Error::new(error.kind, error.message.clone())));
-                }
-                return;
+        if let Err(error) = stepped {
+            while !self.sequences.is_empty() {
+                self.end(0, Err(Error::new(error.kind, error.message.clone())));
             }
-        };
-        let rows = logits.chunks_exact(self.llama.config().vocab);
-        *running = std::mem::take(running)
-            .into_iter()
-            .zip(rows)
-            .filter_map(|(mut sequence, logits)| match sequence.sampler.sample(logits) {
-                Ok(id) => {
-                    sequence.last = id;
-                    Some(sequence)
-                }
-                Err(error) => {
-                    sequence.end(Err(error));
-                    None
-                }
-            })
-            .collect();
+        }
     }
 }
 
 impl Sequence {
-    /// Tells the caller the last token, and gives the sequence back if a further one is wanted.
-    fn announce(mut self, llama: &Llama) -> Option<Self> {
+    /// Tells the caller the last token. Gives how the text ends, unless a further token is wanted.
+    fn announce(&mut self, context_is_full: bool) -> Option<Result<StopReason>> {
         if let Err(error) = self.cancel.check() {
-            self.end(Err(error));
-            return None;
+            return Some(Err(error));
         }
-        if self.stop_ids.contains(&self.last) {
-            self.end(Ok(StopReason::StopToken));
-            return None;
+        let last = match &self.last {
+            Ok(last) => *last,
+            Err(error) => return Some(Err(Error::new(error.kind, error.message.clone()))),
+        };
+        if self.stop_ids.contains(&last) {
+            return Some(Ok(StopReason::StopToken));
         }
         self.written += 1;
-        // A caller that is gone does not take its cache back either.
-        self.told.send(Told::Token(self.last)).ok()?;
-        let reason = if self.written >= self.sampler.options().max_new_tokens {
-            StopReason::MaxTokens
-        } else if self.cache.len() >= llama.config().context {
-            StopReason::ContextFull
+        if self.told.send(Told::Token(last)).is_err() {
+            return Some(Err(Error::cancelled()));
+        }
+        if self.written >= self.sampler.options().max_new_tokens {
+            Some(Ok(StopReason::MaxTokens))
+        } else if context_is_full {
+            Some(Ok(StopReason::ContextFull))
         } else {
-            return Some(self);
-        };
-        self.end(Ok(reason));
-        None
-    }
-
-    fn end(self, result: Result<StopReason>) {
-        // As above.
-        let _ = self.told.send(Told::End(result, Box::new(self.cache)));
+            None
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::{assert_near, difference, moved, noise, place, DType, F16_ERROR, F32_
 use crate::cancel::CancelToken;
 use crate::error::ErrorKind;
 use crate::kernels::{Precision, WeightType};
-use crate::llama::{generate, KvCache, LayerPart, Llama, Sampler, SamplingOptions, Scheduler};
+use crate::llama::{generate, Decoder, KvCache, LayerPart, Llama, Sampler, SamplingOptions, Scheduler};
 
 /// Largest difference, relative, of a step with rounded activations: a product is off by half a percent, and this random model makes ten
 /// times that of it.
@@ -107,9 +107,9 @@ fn sequences_of_different_lengths_step_together() {
         expected.extend(host.decode(id, &mut cache, &CancelToken::new()).unwrap());
         caches.push(prefilled(&device, &rows).0);
     }
-    let mut steps: Vec<&mut KvCache> = caches.iter_mut().collect();
-    let found = device.decode_each(&ids, &mut steps, &CancelToken::new()).unwrap();
-    assert_near(&found, &expected, F32_ERROR, "together");
+    let mut decoder = Decoder::new(&device);
+    let found = decoder.step(&ids, &mut caches, &CancelToken::new()).unwrap();
+    assert_near(found, &expected, F32_ERROR, "together");
     for (cache, length) in caches.iter().zip(lengths) {
         assert_eq!(cache.len(), length + 1);
     }
@@ -178,14 +178,15 @@ fn half_floats_and_rounded_activations_are_near() {
         let [expected, found] = [(&host, &expected_cache), (&fast, &cache)]
             .map(|(model, cache)| model.score(cache, &expected, &labels, &cancel).unwrap());
         assert_near(&found, &expected, F32_ERROR, &what("scored"));
-        let mut twin = cache.clone();
+        let mut twins = [cache.clone(), cache.clone()];
         let expected = host.decode(3, &mut expected_cache, &cancel).unwrap();
         let found = fast.decode(3, &mut cache, &cancel).unwrap();
         let rounded = difference(&found, &expected);
         println!("{}: differs by {rounded:.1e}", what("written"));
         assert!((F32_ERROR..ROUNDED_ERROR).contains(&rounded), "{kind:?}: {rounded}");
         // Several steps together are those of one.
-        let both = fast.decode_each(&[3, 3], &mut [&mut twin.clone(), &mut twin], &cancel).unwrap();
+        let mut decoder = Decoder::new(&fast);
+        let both = decoder.step(&[3, 3], &mut twins, &cancel).unwrap();
         assert_near(&both[..VOCAB], &expected, ROUNDED_ERROR, &what("together"));
         assert_eq!(both[..VOCAB], both[VOCAB..]);
     }
@@ -228,7 +229,7 @@ fn what_cannot_be_read_is_refused_as_on_the_cpu() {
     let row = mixed_rows(&device, 1);
     assert_eq!(device.prefill(&row, &mut cache, &stopped).unwrap_err().kind, ErrorKind::Cancelled);
     assert_eq!(
-        device.decode_each(&[1, 2], &mut [&mut cache.clone(), &mut cache], &stopped).unwrap_err().kind,
+        Decoder::new(&device).step(&[1, 2], &mut [cache.clone(), cache.clone()], &stopped).unwrap_err().kind,
         ErrorKind::Cancelled
     );
     assert_eq!(cache.len(), 10);

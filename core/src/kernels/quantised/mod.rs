@@ -38,6 +38,8 @@ thread_local! {
     static ROUNDED: Cell<Rounded> = Cell::default();
     static PANELS: Cell<Panels> = Cell::default();
     static SCRATCH: Cell<(WideRows, Vec<f32>)> = Cell::default();
+    #[cfg(target_arch = "x86_64")]
+    static PADDED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// `out[i] = x weights[i]^T`, each `[n, weights[i].rows]`, of those weights that [`is_grouped`]; the others' `out` stays as it is.
@@ -185,10 +187,11 @@ unsafe fn few_avx512<const T: usize>(task: &Tiles<'_>) {
 unsafe fn few<L: RowLanes, F: RowFormat, const T: usize>(task: &Tiles<'_>) {
     let &Tiles { rows, first, panels, shape, n, stride, out } = task;
     let row_bytes = rows.bytes.len() / rows.rows.max(1);
-    let mut padded = Vec::new();
+    let mut padded = PADDED.take();
     for (index, bytes) in rows.bytes.chunks(L::N * row_bytes).enumerate() {
         let count = bytes.len() / row_bytes;
         let bytes = if count < L::N {
+            padded.clear();
             padded.extend_from_slice(bytes);
             padded.resize(L::N * row_bytes, 0);
             &padded
@@ -206,6 +209,7 @@ unsafe fn few<L: RowLanes, F: RowFormat, const T: usize>(task: &Tiles<'_>) {
             }
         }
     }
+    PADDED.set(padded);
 }
 
 /// # Safety
