@@ -115,16 +115,28 @@ impl Encoders {
     ) -> Result<Encoding> {
         let began = Instant::now();
         let mut encoding = Encoding::default();
-        self.encode_picture(clip, face, pick, cancel, &mut encoding)?;
-        let picture_ms = milliseconds(began);
-        self.encode_motion(clip, face, given, cancel, &mut encoding)?;
-        let motion_ms = milliseconds(began) - picture_ms;
-        self.encode_voice(clip.audio.as_ref(), given, cancel, &mut encoding)?;
-        encoding.milliseconds = milliseconds(began);
-        let voice_ms = encoding.milliseconds - picture_ms - motion_ms;
-        tracing::debug!(picture_ms, motion_ms, voice_ms, "encoded");
+        self.watched(|| {
+            self.encode_picture(clip, face, pick, cancel, &mut encoding)?;
+            let picture_ms = milliseconds(began);
+            self.encode_motion(clip, face, given, cancel, &mut encoding)?;
+            let motion_ms = milliseconds(began) - picture_ms;
+            self.encode_voice(clip.audio.as_ref(), given, cancel, &mut encoding)?;
+            encoding.milliseconds = milliseconds(began);
+            let voice_ms = encoding.milliseconds - picture_ms - motion_ms;
+            tracing::debug!(picture_ms, motion_ms, voice_ms, "encoded");
+            Ok(())
+        })?;
         self.release_pages();
         Ok(encoding)
+    }
+
+    /// What `task` gives. A device that fails in any part of it is not asked again.
+    fn watched<R>(&self, task: impl FnOnce() -> Result<R>) -> Result<R> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(place) = self.eva.place() {
+            return place.run(task);
+        }
+        task()
     }
 
     /// Makes room for the language model, which is read next: the weights are not needed before the next clip.

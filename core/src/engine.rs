@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use crate::analysis::{milliseconds, Analysis, AnalysisNote, ModelInfo, Timings};
 use crate::cancel::CancelToken;
+#[cfg(any(feature = "cuda", test))]
+use crate::device::Place;
 #[cfg(feature = "cuda")]
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -49,6 +51,9 @@ struct Inner {
     responder: Responder,
     workers: Workers,
     gpu: Option<GpuInfo>,
+    /// Where the models compute on it.
+    #[cfg(any(feature = "cuda", test))]
+    place: Option<Place>,
 }
 
 impl Engine {
@@ -74,36 +79,31 @@ impl Engine {
         cancel.check()?;
         let pack = find(wanted, &options.search)?;
         let gpu = options.device.resolve()?;
+        let loading = || Loading::new(&pack, options.verify, cancel, report);
         #[cfg(feature = "cuda")]
         let gpu = match gpu {
-            Some(gpu) => match Self::open_on(Some(gpu.clone()), &pack, options, cancel, report) {
-                // Whoever leaves the choice to us gets an answer, from the processor.
-                Err(error)
-                    if options.device == Placement::Auto
-                        && matches!(error.kind, ErrorKind::OutOfMemory | ErrorKind::Unreachable) =>
-                {
-                    tracing::warn!(%error, device = gpu.name, "the model is opened on the processor");
-                    None
+            Some(gpu) => {
+                let place = crate::cuda::devices::place(&gpu);
+                match place.and_then(|place| Self::load(loading().on(Some(place)), Some(gpu.clone()), options)) {
+                    // Whoever leaves the choice to us gets an answer, from the processor.
+                    Err(error)
+                        if options.device == Placement::Auto
+                            && matches!(error.kind, ErrorKind::OutOfMemory | ErrorKind::Unreachable) =>
+                    {
+                        tracing::warn!(%error, device = gpu.name, "the model is opened on the processor");
+                        None
+                    }
+                    opened => return opened,
                 }
-                opened => return opened,
-            },
+            }
             None => None,
         };
-        Self::open_on(gpu, &pack, options, cancel, report)
+        Self::load(loading(), gpu, options)
     }
 
-    /// Opens `pack` on `gpu`, or on the processor.
-    fn open_on(
-        gpu: Option<GpuInfo>,
-        pack: &Pack,
-        options: &EngineOptions,
-        cancel: &CancelToken,
-        report: &(dyn Fn(LoadProgress) + Sync),
-    ) -> Result<Self> {
+    /// Loads a pack's models, for `gpu` or for the processor.
+    pub(crate) fn load(loading: Loading<'_>, gpu: Option<GpuInfo>, options: &EngineOptions) -> Result<Self> {
         let workers = Workers::new(options.threads)?;
-        let loading = Loading::new(pack, options.verify, cancel, report);
-        #[cfg(feature = "cuda")]
-        let loading = loading.on(gpu.as_ref().map(crate::cuda::devices::place).transpose()?);
         let (perception, responder) = workers.run(|| {
             let (verified, (perception, responder)) = rayon::join(
                 || if options.verify { loading.verify() } else { Ok(()) },
@@ -113,8 +113,17 @@ impl Engine {
             Ok((perception?, responder?))
         })?;
         loading.finish()?;
+        let pack = loading.pack().clone();
         tracing::debug!(pack = pack.manifest().name, digest = pack.digest(), "opened");
-        Ok(Self(Arc::new(Inner { pack: pack.clone(), perception, responder, workers, gpu })))
+        Ok(Self(Arc::new(Inner {
+            pack,
+            perception,
+            responder,
+            workers,
+            gpu,
+            #[cfg(any(feature = "cuda", test))]
+            place: loading.place().cloned(),
+        })))
     }
 
     /// Threads that each call computes with.
@@ -122,8 +131,12 @@ impl Engine {
         self.0.workers.threads()
     }
 
-    /// The graphics processor that the models compute on; None for the processor.
+    /// The graphics processor that the models compute on; None for the processor, which it is also once the other is lost.
     pub fn gpu(&self) -> Option<&GpuInfo> {
+        #[cfg(any(feature = "cuda", test))]
+        if self.0.place.as_ref().is_some_and(Place::is_lost) {
+            return None;
+        }
         self.0.gpu.as_ref()
     }
 

@@ -119,11 +119,6 @@ impl DeviceHubert {
         })
     }
 
-    /// Where the weights lie.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
     /// As [`Hubert::forward_observed`](crate::encoders::hubert::Hubert::forward_observed), for samples that were checked and normalised.
     pub(crate) fn forward(
         &self,

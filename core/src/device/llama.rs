@@ -101,11 +101,6 @@ impl DeviceLlama {
         })
     }
 
-    /// Where the weights lie.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
     /// Sets how the steps of writing multiply with quantised weights.
     pub(crate) fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;

@@ -17,6 +17,9 @@ mod placed;
 mod vit;
 mod weights;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
 pub use candle_core::{DType, Device, Tensor};
 
 pub(crate) use cache::DeviceCache;
@@ -25,13 +28,15 @@ pub(crate) use llama::DeviceLlama;
 pub(crate) use placed::Placed;
 pub(crate) use vit::{vit, vit_tensor, DeviceVit, Output, VitParts};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
-/// Where a model's weights lie, and in which type it computes.
+/// Where a model's weights lie, and in which type it computes. Clones are the same place: what one of them loses is lost for all.
 #[derive(Debug, Clone)]
 pub struct Place {
     device: Device,
     dtype: DType,
+    /// Set by the first failure that is not a lack of memory: a CUDA context that failed once fails from then on, whoever asks it.
+    lost: Arc<AtomicBool>,
 }
 
 impl Place {
@@ -43,7 +48,7 @@ impl Place {
         if !matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
             return Err(Error::invalid_argument(format!("models compute in f32, f16 or bf16, not in {dtype:?}")));
         }
-        Ok(Self { device, dtype })
+        Ok(Self { device, dtype, lost: Arc::default() })
     }
 
     /// The device.
@@ -54,6 +59,22 @@ impl Place {
     /// The type of activations.
     pub fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    /// Whether the device has failed, for which it is not asked again.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// What `task` makes of the device. Remembers when the device is lost.
+    pub(crate) fn run<R>(&self, task: impl FnOnce() -> Result<R>) -> Result<R> {
+        let result = task();
+        if let Err(error) = &result {
+            if error.kind == ErrorKind::Unreachable && !self.lost.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, "the GPU is given up");
+            }
+        }
+        result
     }
 
     /// Whether tensors of the two can be used together.

@@ -1,25 +1,29 @@
 //! A model on a device, for as long as the device is there.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::{ErrorKind, Result};
+use super::Place;
+use crate::error::Result;
 
 /// A model that lies on a device.
 pub(crate) struct Placed<T> {
     model: T,
-    /// Set by the first failure that is not a lack of memory: a CUDA context that failed once fails from then on.
-    lost: AtomicBool,
+    place: Place,
 }
 
 impl<T> Placed<T> {
-    pub(crate) fn new(model: T) -> Self {
-        Self { model, lost: AtomicBool::new(false) }
+    pub(crate) fn new(model: T, place: &Place) -> Self {
+        Self { model, place: place.clone() }
+    }
+
+    /// Where it lies.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether the device can still be asked.
     pub(crate) fn is_there(&self) -> bool {
-        !self.lost.load(Ordering::Relaxed)
+        !self.place.is_lost()
     }
 
     /// The model.
@@ -34,19 +38,13 @@ impl<T> Placed<T> {
 
     /// What `task` makes of the model. Remembers when the device is lost.
     pub(crate) fn run<R>(&self, task: impl FnOnce(&T) -> Result<R>) -> Result<R> {
-        let result = task(&self.model);
-        if let Err(error) = &result {
-            if error.kind == ErrorKind::Unreachable && !self.lost.swap(true, Ordering::Relaxed) {
-                tracing::warn!(%error, "the GPU is given up");
-            }
-        }
-        result
+        self.place.run(|| task(&self.model))
     }
 }
 
 impl<T> fmt::Debug for Placed<T> {
     /// Without the weights: candle would fetch them from the device to write them down.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Placed").field("lost", &self.lost).finish_non_exhaustive()
+        f.debug_struct("Placed").field("place", &self.place).finish_non_exhaustive()
     }
 }

@@ -89,11 +89,6 @@ impl DeviceVit {
         })
     }
 
-    /// Where the weights lie.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
     fn forward(&self, pixels: &[f32], cancel: &CancelToken, observe: Option<&mut Observer<'_>>) -> Result<Vec<f32>> {
         let side = self.config.image_size;
         let pixels = self.place.upload(pixels, &[self.frames, CHANNELS, side, side])?;
@@ -164,16 +159,19 @@ pub(crate) fn vit(
 /// As [`vit`], for `pixels` that lie where `model` does, in its type.
 ///
 /// # Errors
-/// `invalid_argument` for pixels of another size, type or device, and where the model is on none.
+/// `invalid_argument` for pixels of another size, type or device, and where the model is on none; `unreachable` once the device is lost.
 pub(crate) fn vit_tensor(
     model: &Option<Placed<DeviceVit>>,
     path: &Path,
     pixels: &Tensor,
     cancel: &CancelToken,
 ) -> Result<Vec<f32>> {
-    let Some(placed) = model.as_ref().filter(|placed| placed.is_there()) else {
+    let Some(placed) = model else {
         return Err(Error::invalid_argument("the encoder is not on a device; give it the pixels' values"));
     };
+    if !placed.is_there() {
+        return Err(Error::unreachable("the GPU was lost meanwhile; what follows is computed on the CPU"));
+    }
     let DeviceVit { config, frames, place, .. } = placed.model();
     let wanted = [*frames, CHANNELS, config.image_size, config.image_size];
     let fits = pixels.dims() == wanted && pixels.dtype() == place.dtype();

@@ -137,7 +137,7 @@ impl EvaViT {
     /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
     pub fn move_to_device(&mut self, place: &Place) -> Result<()> {
         let parts = VitParts { norm: Some((&self.ln_vision, "ln_vision")), output: Output::Tokens, ..self.vit.parts() };
-        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?));
+        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?, place));
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl EvaViT {
 
     /// Where the model computes, unless that is the CPU.
     pub fn place(&self) -> Option<&Place> {
-        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().place())
+        self.device.as_ref().filter(|placed| placed.is_there()).map(Placed::place)
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

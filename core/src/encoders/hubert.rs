@@ -366,13 +366,13 @@ impl Hubert {
             blocks: &self.blocks,
             norm: &self.norm,
         };
-        self.device = Some(Placed::new(DeviceHubert::new(&parts, place)?));
+        self.device = Some(Placed::new(DeviceHubert::new(&parts, place)?, place));
         Ok(())
     }
 
     /// Where the model computes, unless that is the CPU.
     pub fn place(&self) -> Option<&Place> {
-        self.placed().map(|placed| placed.model().place())
+        self.placed().map(Placed::place)
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

@@ -120,7 +120,7 @@ impl Mae {
     /// `out_of_memory` if the device has too little, `unreachable` if it fails; the encoder then stays where it was.
     pub fn move_to_device(&mut self, place: &Place) -> Result<()> {
         let parts = VitParts { norm: Some((&self.norm, "norm")), output: Output::ClassToken, ..self.vit.parts() };
-        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?));
+        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?, place));
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Mae {
 
     /// Where the model computes, unless that is the CPU.
     pub fn place(&self) -> Option<&Place> {
-        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().place())
+        self.device.as_ref().filter(|placed| placed.is_there()).map(Placed::place)
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

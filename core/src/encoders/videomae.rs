@@ -146,7 +146,7 @@ impl VideoMae {
             block_name: "layer",
             output: Output::Mean,
         };
-        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?));
+        self.device = Some(Placed::new(DeviceVit::new(&parts, place)?, place));
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl VideoMae {
 
     /// Where the model computes, unless that is the CPU.
     pub fn place(&self) -> Option<&Place> {
-        self.device.as_ref().filter(|placed| placed.is_there()).map(|placed| placed.model().place())
+        self.device.as_ref().filter(|placed| placed.is_there()).map(Placed::place)
     }
 
     /// Gives the device's memory back; everything is computed on the CPU again.

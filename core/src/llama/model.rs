@@ -386,7 +386,7 @@ impl Llama {
             return Err(Error::invalid_argument("the KV cache was made for a language model of other extents"));
         }
         #[cfg(any(feature = "cuda", test))]
-        cache.check_place(self.placed().map(|placed| placed.model().place()))?;
+        cache.check_place(self.placed().map(Placed::place))?;
         let total = cache.len().saturating_add(more);
         if total > self.config.context {
             return Err(Error::invalid_argument(format!(
@@ -525,7 +525,7 @@ impl Llama {
         let mut model = DeviceLlama::new(&self.config, &self.layers, &self.head, &self.norm, place)?;
         model.set_precision(self.precision);
         model.set_lora(self.lora.as_ref())?;
-        self.device = Some(Placed::new(model));
+        self.device = Some(Placed::new(model, place));
         Ok(())
     }
 
@@ -536,7 +536,7 @@ impl Llama {
 
     /// Where the model computes, unless that is the CPU.
     pub fn place(&self) -> Option<&Place> {
-        self.placed().map(|placed| placed.model().place())
+        self.placed().map(Placed::place)
     }
 
     /// The model on the device, while that is there.
