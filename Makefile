@@ -77,9 +77,11 @@ $(SDKS:%=sdk-%): sdk-%: dist pack
 	@bash tools/setup.sh sdks
 	@bash tools/sdk_$*.sh
 
-test-cuda: build pack
+test-cuda: build pack clips
 	@bash tools/cuda_kernels.sh
-	. tools/cuda/environment.sh; cargo test --release --workspace --features emotion-llama-core/cuda --lib -- cuda:: device:: --nocapture
+	. tools/cuda/environment.sh; \
+	cargo test --release --workspace --features emotion-llama-core/cuda --lib -- cuda:: device:: --nocapture && \
+	cargo test --release --workspace --features emotion-llama-core/cuda --test parity_cuda -- --nocapture
 
 test-sdks: sdks clips
 	@bash tools/test_sdks.sh $(SDKS)

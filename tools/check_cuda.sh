@@ -17,6 +17,7 @@ if grep -q 'SKIPPED.*nvrtc' "$work/tested.txt"; then
   echo "check_cuda: NVRTC was not found in $toolkit/lib" >&2
   exit 1
 fi
+cargo test --release --workspace --features emotion-llama-core/cuda --test parity_cuda
 cargo build --release --workspace --features emotion-llama-core/cuda
 mkdir -p "$work/built"
 cp target/release/emotion-llama target/release/libemotionllama.so "$work/built/"

@@ -94,7 +94,7 @@ fn observed(reference: &Reference, stage: &str, prefix: &str, table: &mut Table,
 
 /// The picture encoder with the weights of `path`, whose `ln_vision` is 1 and 0.
 pub fn check_eva(reference: &Reference, path: &Path, table: &mut Table) {
-    let eva = EvaViT::open(path).unwrap();
+    let eva = placed!(EvaViT::open(path).unwrap());
     table.compare(reference, "eva", "pos_embed", eva.pos_embed());
     let pixels = eva_pixels(reference, &eva);
     let cancel = CancelToken::new();
@@ -105,7 +105,7 @@ pub fn check_eva(reference: &Reference, path: &Path, table: &mut Table) {
 
 /// The picture encoder with the weights of `path`, converted with the checkpoint that has its own `ln_vision`.
 pub fn check_ln_vision(reference: &Reference, path: &Path, table: &mut Table) {
-    let eva = EvaViT::open(path).unwrap();
+    let eva = placed!(EvaViT::open(path).unwrap());
     let tokens = eva.forward(&eva_pixels(reference, &eva), &CancelToken::new()).unwrap();
     let width = eva.config().vit.width;
     let every4: Vec<f32> = tokens.chunks_exact(width).step_by(4).flatten().copied().collect();
@@ -114,7 +114,7 @@ pub fn check_ln_vision(reference: &Reference, path: &Path, table: &mut Table) {
 
 /// The voice encoder.
 pub fn check_hubert(reference: &Reference, path: &Path, table: &mut Table) {
-    let hubert = Hubert::open(path).unwrap();
+    let hubert = placed!(Hubert::open(path).unwrap());
     let (_, waveform) = reference.expected("hubert", "waveform");
     let cancel = CancelToken::new();
     let mut observe = |name: &str, values: &[f32]| observed(reference, "hubert", "", table, name, values);
@@ -124,7 +124,7 @@ pub fn check_hubert(reference: &Reference, path: &Path, table: &mut Table) {
 
 /// The face encoder, on whole frames of the clip.
 pub fn check_mae(reference: &Reference, path: &Path, table: &mut Table) {
-    let mae = Mae::open(path).unwrap();
+    let mae = placed!(Mae::open(path).unwrap());
     let (side, width) = (mae.config().image_size, mae.config().width);
     let cancel = CancelToken::new();
     let (mut frames, mut class_tokens, mut patch_means) = (Vec::new(), Vec::new(), Vec::new());
@@ -156,7 +156,7 @@ fn mean_rows(rows: &[f32], width: usize) -> Vec<f32> {
 
 /// The motion encoder, on whole frames of the clip.
 pub fn check_videomae(reference: &Reference, path: &Path, table: &mut Table) {
-    let videomae = VideoMae::open(path).unwrap();
+    let videomae = placed!(VideoMae::open(path).unwrap());
     let side = videomae.config().vit.image_size;
     let mut frames = Vec::new();
     for (rgb, width, height) in clip_frames(reference) {

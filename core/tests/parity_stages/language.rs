@@ -55,6 +55,7 @@ impl Language {
             llama.set_lora(Some(lora)).unwrap();
         }
         let projector = PublishedProjector::open(&adapter, llama.config().hidden).unwrap();
+        let llama = placed!(llama);
         Self { llama, tokenizer: Tokenizer::from_gguf(&gguf).unwrap(), projector }
     }
 
@@ -95,7 +96,7 @@ impl Language {
 
 /// The visual tokens `[n, hidden]` of a picture, picture rows first.
 fn visual_tokens(pack: &Path, language: &Language, picture: &Picture, features: &ClipFeatures) -> Vec<f32> {
-    let eva = EvaViT::open(&pack.join("eva.gguf")).unwrap();
+    let eva = placed!(EvaViT::open(&pack.join("eva.gguf")).unwrap());
     let side = eva.config().vit.image_size;
     let pixels = clip_picture(&picture.0, picture.1, picture.2, side).unwrap();
     let tokens = eva.forward(&pixels, &CancelToken::new()).unwrap();
@@ -107,9 +108,9 @@ fn visual_tokens(pack: &Path, language: &Language, picture: &Picture, features: 
 /// The features of the reference's clip and speech.
 fn features(reference: &Reference, pack: &Path) -> ClipFeatures {
     let cancel = CancelToken::new();
-    let mae = Mae::open(&pack.join("mae.gguf")).unwrap();
-    let videomae = VideoMae::open(&pack.join("videomae.gguf")).unwrap();
-    let hubert = Hubert::open(&pack.join("hubert.gguf")).unwrap();
+    let mae = placed!(Mae::open(&pack.join("mae.gguf")).unwrap());
+    let videomae = placed!(VideoMae::open(&pack.join("videomae.gguf")).unwrap());
+    let hubert = placed!(Hubert::open(&pack.join("hubert.gguf")).unwrap());
     let side = mae.config().image_size;
     let frames: Vec<f32> = clip_frames(reference)
         .iter()
@@ -351,15 +352,28 @@ pub fn prompt_rows(reference: &Reference, pack: &Path, language: &Language, path
 /// From the clip to greedy text, on all three paths.
 pub fn check_end_to_end(reference: &Reference, pack: &Path, table: &mut Table) {
     let language = Language::open(pack);
+    for (path, rows) in check_to_logits(reference, pack, &language, table) {
+        check_greedy(reference, &language, path, &rows, table);
+    }
+}
+
+/// From the clip to the logits after the prompt, on all three paths. Gives each path's rows of the prompt.
+pub fn check_to_logits(
+    reference: &Reference,
+    pack: &Path,
+    language: &Language,
+    table: &mut Table,
+) -> Vec<(&'static str, Vec<f32>)> {
     let config = language.llama.config().clone();
     let features = features(reference, pack);
     let frame = &clip_frames(reference)[0];
-    let full = visual_tokens(pack, &language, frame, &features);
+    let full = visual_tokens(pack, language, frame, &features);
     table.compare(reference, "e2e", "visual_tokens", &full);
-    let demo = visual_tokens(pack, &language, frame, &without_face(&features));
+    let demo = visual_tokens(pack, language, frame, &without_face(&features));
     table.compare(reference, "e2e", "visual_tokens_demo_tail", &demo[demo.len() - 4 * config.hidden..]);
+    let mut prompts = Vec::new();
     for (path, _) in PATHS {
-        let (name, rows) = prompt_rows(reference, pack, &language, path);
+        let (name, rows) = prompt_rows(reference, pack, language, path);
         table.compare(reference, "prompts", &format!("{name}.{path}.embeds"), &rows);
         let (seen, logits) = observed(&language.llama, &rows);
         for layer in 0..config.layers {
@@ -374,8 +388,9 @@ pub fn check_end_to_end(reference: &Reference, pack: &Path, table: &mut Table) {
         table.compare(reference, "e2e", &format!("{path}.final_norm_last"), last);
         let last = &logits[logits.len() - config.vocab..];
         table.compare(reference, "e2e", &format!("{path}.logits_last"), last);
-        check_greedy(reference, &language, path, &rows, table);
+        prompts.push((path, rows));
     }
+    prompts
 }
 
 /// Greedy text after `rows`, with and without the penalty.

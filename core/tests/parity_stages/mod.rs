@@ -2,6 +2,26 @@
 
 #![allow(dead_code, reason = "not every test program calls every stage")]
 
+/// The model that was opened, where [`device::compute_at`] has said.
+#[cfg(feature = "cuda")]
+macro_rules! placed {
+    ($opened:expr) => {{
+        let mut model = $opened;
+        if let Some(place) = crate::parity_stages::device::place() {
+            model.move_to_device(&place).unwrap();
+        }
+        model
+    }};
+}
+#[cfg(not(feature = "cuda"))]
+macro_rules! placed {
+    ($opened:expr) => {
+        $opened
+    };
+}
+
+#[cfg(feature = "cuda")]
+pub mod device;
 pub mod encoders;
 pub mod language;
 pub mod sampling;
