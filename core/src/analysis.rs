@@ -107,13 +107,14 @@ pub struct Usage {
     pub cached_tokens: usize,
 }
 
-/// Wall-clock milliseconds of each stage. The face and the voice are read side by side, so the parts may add up to more than the total.
+/// Wall-clock milliseconds of each stage. A file is decoded, its faces read and its voice heard side by side, so the parts may add up to more than
+/// the total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Timings {
-    /// Demuxing and decoding.
+    /// Until pictures and sound of a file are decoded.
     pub decode: f64,
-    /// Finding, aligning and reading faces.
+    /// Finding, aligning and reading faces, from the first frame that comes out of the decoder.
     pub preprocess: f64,
     /// Voice features, prosody and speech recognition; the encoders of a converted pack.
     pub encode: f64,

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::face::FramePick;
 use crate::features::ClipFeatures;
-use crate::media::{self, Clip, Sampling};
+use crate::media::{self, Clip, Reel, Sampling};
 use crate::pack::{find, LoadProgress, Loading, Pack, PackRef};
 use crate::perceive::{Observation, Perception};
 use crate::placement::{GpuInfo, Placement};
@@ -179,8 +179,8 @@ impl Engine {
         Ok(analysis)
     }
 
-    /// The first half of [`Engine::analyze`]: decodes the clip and reads face, voice and words. Also gives the milliseconds
-    /// of decoding.
+    /// The first half of [`Engine::analyze`]: decodes the clip and, beside that, reads face, voice and words. Also gives the milliseconds
+    /// until everything was decoded.
     ///
     /// # Errors
     /// As [`Engine::analyze`].
@@ -193,15 +193,13 @@ impl Engine {
         self.check(&request.question, &request.transcript, &request.features)?;
         on_event(Event::Stage("decode"));
         let began = Instant::now();
-        let clip = media::decode(&request.source, &self.sampling(request.frame), &request.limits, cancel)?;
-        let decode_ms = milliseconds(began);
-        tracing::debug!(frames = clip.frames.len(), duration_s = clip.duration_s, decode_ms, "decoded");
+        let sampling = self.sampling(request.frame);
+        let reel = Reel::open(&request.source, &sampling, &request.limits, cancel)?;
         on_event(Event::Stage("observe"));
-        let observation = self
-            .0
-            .workers
-            .run(|| self.0.perception.observe(&clip, request.frame, &request.transcript, &request.features, cancel))?;
-        Ok((observation, decode_ms))
+        let Request { frame, transcript, features, .. } = request;
+        let (observation, decoded) =
+            self.0.workers.run(|| self.0.perception.observe_decoding(&reel, *frame, transcript, features, cancel))?;
+        Ok((observation, decoded.duration_since(began).as_secs_f64() * 1e3))
     }
 
     /// Which frames of a clip this pack looks at when `frame` is to be described: the sampling for [`media::decode`] or

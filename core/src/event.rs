@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What an analysis reports while it runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// A stage begins: `decode`, `observe` or `respond`; with a server also `upload`.
+    /// A stage begins: `decode`, `observe` (beside decoding) or `respond`; with a server also `upload`.
     Stage(&'static str),
     /// The label is known; the text follows. A server of the published API does not tell it: its answer comes whole.
     Label(&'a Label),

@@ -1,15 +1,16 @@
-//! From a decoded clip to what is known of face, voice and words.
+//! From a clip, or from one that is still being decoded, to what is known of face, voice and words.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame, Face};
 use crate::cancel::CancelToken;
 use crate::encode::Encoders;
 use crate::encoders::whisper::{pool_statistics, TranscribeOptions, Whisper};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceReader, FaceReading, FramePick, PeakFace};
 use crate::features::{ClipFeatures, Cue, FaceFeatures, Features, VoiceFeatures};
-use crate::media::{Clip, Sampling, Waveform};
+use crate::media::{Clip, Frame, Pictures, Reel, Sampling, Waveform};
 use crate::pack::{Loading, ModelSpec};
 use crate::request::Transcript;
 use crate::voice::{condition, measure, Prosody, VoiceHead};
@@ -56,6 +57,11 @@ pub struct Observation {
     pub voice_ms: f64,
 }
 
+struct Seen {
+    face: Option<FaceReading>,
+    milliseconds: f64,
+}
+
 #[derive(Default)]
 struct Heard {
     voice: Option<(VoiceFeatures, Prosody)>,
@@ -100,28 +106,109 @@ impl Perception {
         given: &ClipFeatures,
         cancel: &CancelToken,
     ) -> Result<Observation> {
+        self.check(given)?;
+        let (seen, heard) = rayon::join(
+            || {
+                let began = Instant::now();
+                let face = match &self.cues {
+                    Some(cues) => cues.face.read(&clip.frames, pick, cancel)?,
+                    None => None,
+                };
+                Ok::<_, Error>(Seen { face, milliseconds: milliseconds(began) })
+            },
+            || self.hear(clip.audio.as_ref(), transcript, cancel),
+        );
+        self.conclude(clip, seen?, heard?, (pick, transcript, given), cancel)
+    }
+
+    /// [`Perception::observe`] of the clip that `reel` decodes to: the voice is heard as soon as its sound is there, and faces are looked for
+    /// in each frame that comes out of the decoder. Also gives the moment at which everything was decoded.
+    ///
+    /// # Errors
+    /// As [`crate::media::decode`] and [`Perception::observe`].
+    pub(crate) fn observe_decoding(
+        &self,
+        reel: &Reel<'_>,
+        pick: FramePick,
+        transcript: &Transcript,
+        given: &ClipFeatures,
+        cancel: &CancelToken,
+    ) -> Result<(Observation, Instant)> {
+        self.check(given)?;
+        // What is seen and heard is of no use once the clip turns out to be undecodable.
+        let either = cancel.child();
+        let (seen, heard) = rayon::join(
+            || self.see_decoding(reel, pick, &either),
+            || {
+                let sound = reel.sound(&either).inspect_err(|_| either.cancel())?;
+                let decoded = Instant::now();
+                Ok((self.hear(sound.waveform.as_ref(), transcript, &either)?, sound, decoded))
+            },
+        );
+        let ((seen, frames, pictures, pictures_decoded), (heard, sound, sound_decoded)) = both(seen, heard)?;
+        let clip = reel.clip(frames, pictures, sound)?;
+        tracing::debug!(frames = clip.frames.len(), duration_s = clip.duration_s, "decoded");
+        let observation = self.conclude(&clip, seen, heard, (pick, transcript, given), cancel)?;
+        Ok((observation, pictures_decoded.max(sound_decoded)))
+    }
+
+    /// Decodes the pictures and reads the face in them; sets `cancel` when they cannot be decoded.
+    fn see_decoding(
+        &self,
+        reel: &Reel<'_>,
+        pick: FramePick,
+        cancel: &CancelToken,
+    ) -> Result<(Seen, Vec<Frame>, Pictures, Instant)> {
+        let mut began = None;
+        let looks = Mutex::new(Vec::new());
+        let (pictures, decoded) = rayon::scope(|scope| {
+            let looks = &looks;
+            let mut keep = |frame: Frame| {
+                began.get_or_insert_with(Instant::now);
+                scope.spawn(move |_| {
+                    let found = self.cues.as_ref().map(|cues| cues.face.find(&frame, cancel));
+                    looks.lock().unwrap_or_else(PoisonError::into_inner).push((frame, found));
+                });
+            };
+            let pictures = reel.pictures(&mut keep, cancel).inspect_err(|_| cancel.cancel())?;
+            Ok::<_, Error>((pictures, Instant::now()))
+        })?;
+        let mut looks = looks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        looks.sort_unstable_by_key(|(frame, _)| frame.index);
+        let (frames, found): (Vec<_>, Vec<_>) = looks.into_iter().unzip();
+        let face = match &self.cues {
+            Some(cues) => {
+                let found = found.into_iter().flatten().collect::<Result<_>>()?;
+                cues.face.read_found(&frames, found, pick, cancel)?
+            }
+            None => None,
+        };
+        Ok((Seen { face, milliseconds: began.map_or(0.0, milliseconds) }, frames, pictures, decoded))
+    }
+
+    /// Refuses features that nothing takes.
+    fn check(&self, given: &ClipFeatures) -> Result<()> {
         if self.encoders.is_none() && *given != ClipFeatures::default() {
             return Err(Error::invalid_argument(
                 "features were given, but this pack has no use for them; use a converted Emotion-LLaMA pack",
             ));
         }
-        let (seen, heard) = rayon::join(
-            || {
-                let began = Instant::now();
-                let reading = match &self.cues {
-                    Some(cues) => cues.face.read(&clip.frames, pick, cancel)?,
-                    None => None,
-                };
-                Ok::<_, Error>((reading, milliseconds(began)))
-            },
-            || self.hear(clip.audio.as_ref(), transcript, cancel),
-        );
-        let (reading, face_ms) = seen?;
-        let heard = heard?;
+        Ok(())
+    }
 
-        let mut observation = Observation { face_ms, voice_ms: heard.milliseconds, ..Observation::default() };
+    /// Puts together what was seen and heard of `clip`, and encodes it for a converted pack.
+    fn conclude(
+        &self,
+        clip: &Clip,
+        seen: Seen,
+        heard: Heard,
+        (pick, transcript, given): (FramePick, &Transcript, &ClipFeatures),
+        cancel: &CancelToken,
+    ) -> Result<Observation> {
+        let mut observation =
+            Observation { face_ms: seen.milliseconds, voice_ms: heard.milliseconds, ..Observation::default() };
         observation.notes = clip.notes.iter().map(|note| AnalysisNote::new(note.name, &*note.message)).collect();
-        match &reading {
+        match &seen.face {
             Some(reading) => observation.add_face(reading),
             None if clip.has_video && self.cues.is_some() => {
                 observation.note("no_face", "no face was found in the pictures")
@@ -145,7 +232,7 @@ impl Perception {
                 .note("no_words", "a voice was heard, but no words were understood; give them if they are known");
         }
         if let Some(encoders) = &self.encoders {
-            let encoding = encoders.encode(clip, reading.as_ref(), pick, given, cancel)?;
+            let encoding = encoders.encode(clip, seen.face.as_ref(), pick, given, cancel)?;
             observation.voice_ms += encoding.milliseconds;
             observation.frame = encoding.frame;
             observation.notes.extend(encoding.notes);
@@ -173,6 +260,14 @@ impl Perception {
         }
         heard.milliseconds = milliseconds(began);
         Ok(heard)
+    }
+}
+
+/// Both results. Of two errors the one that made the other: an error cancels what runs beside it.
+fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Err(one), Err(other)) => Err(if one.kind == ErrorKind::Cancelled { other } else { one }),
+        (one, other) => Ok((one?, other?)),
     }
 }
 

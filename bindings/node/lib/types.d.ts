@@ -80,7 +80,7 @@ export interface Usage {
   cachedTokens: number;
 }
 
-/** Milliseconds of each stage. Face and voice are read side by side, so the parts may add up to more than the total. */
+/** Milliseconds of each stage. Some run side by side, so the parts may add up to more than the total. */
 export interface Timings {
   decode: number;
   preprocess: number;

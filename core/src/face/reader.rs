@@ -35,6 +35,10 @@ pub struct FaceReader {
     expressions: Expressions,
 }
 
+/// The faces in one frame, at first sight.
+#[derive(Debug)]
+pub(crate) struct Found(Vec<Detection>);
+
 /// The described face in one frame, with what the choice of the peak needs.
 struct Seen {
     position: usize,
@@ -67,16 +71,35 @@ impl FaceReader {
     /// hold together.
     pub fn read(&self, frames: &[Frame], pick: FramePick, cancel: &CancelToken) -> Result<Option<FaceReading>> {
         cancel.check()?;
-        let mut pictures = Vec::with_capacity(frames.len());
-        for frame in frames {
-            let damaged = || {
-                let (width, height, bytes) = (frame.width, frame.height, frame.rgb.len());
-                Error::invalid_argument(format!("a frame of {width} x {height} RGB pixels has {bytes} bytes"))
-            };
-            pictures.push(Picture::of(frame).ok_or_else(damaged)?);
-        }
+        let found = self.everywhere(&pictures(frames)?, Look::Whole, cancel)?;
+        self.read_found(frames, found.into_iter().map(Found).collect(), pick, cancel)
+    }
+
+    /// What is found at first sight in one of the frames that are read.
+    ///
+    /// # Errors
+    /// As [`FaceReader::read`].
+    pub(crate) fn find(&self, frame: &Frame, cancel: &CancelToken) -> Result<Found> {
+        cancel.check()?;
+        let mut ws = Workspace::new().cancelled_by(cancel);
+        Ok(Found(self.search.look(&self.file, &picture(frame)?, Look::Whole, &mut ws)?))
+    }
+
+    /// [`FaceReader::read`] with what [`FaceReader::find`] has `found` in each of `frames`.
+    ///
+    /// # Errors
+    /// As [`FaceReader::read`].
+    pub(crate) fn read_found(
+        &self,
+        frames: &[Frame],
+        found: Vec<Found>,
+        pick: FramePick,
+        cancel: &CancelToken,
+    ) -> Result<Option<FaceReading>> {
+        let pictures = pictures(frames)?;
         let still = pictures.len() == 1;
-        let (detections, bare) = self.detect(&pictures, still, cancel)?;
+        let found = found.into_iter().map(|found| found.0).collect();
+        let (detections, bare) = self.detect(&pictures, found, still, cancel)?;
         let sizes: Vec<(usize, usize)> = pictures.iter().map(|picture| (picture.width, picture.height)).collect();
         let tracks = follow(&detections, &sizes);
         let Some(track) = tracks.first() else { return Ok(None) };
@@ -96,24 +119,26 @@ impl FaceReader {
         Ok(Some(reading(frames, &tracks, &looks, chosen, &nets, posterior)))
     }
 
-    /// The faces of every frame, and whether the only picture is a bare face.
+    /// The faces of every picture.
+    fn everywhere(&self, pictures: &[Picture<'_>], look: Look, cancel: &CancelToken) -> Result<Vec<Vec<Detection>>> {
+        let each = pictures.par_iter().map_init(
+            || Workspace::new().cancelled_by(cancel),
+            |ws, picture| {
+                cancel.check()?;
+                self.search.look(&self.file, picture, look, ws)
+            },
+        );
+        each.collect()
+    }
+
+    /// The faces of every picture, of which some were `found` at first sight, and whether the only picture is a bare face.
     fn detect(
         &self,
         pictures: &[Picture<'_>],
+        mut found: Vec<Vec<Detection>>,
         still: bool,
         cancel: &CancelToken,
     ) -> Result<(Vec<Vec<Detection>>, bool)> {
-        let everywhere = |look: Look| -> Result<Vec<Vec<Detection>>> {
-            let each = pictures.par_iter().map_init(
-                || Workspace::new().cancelled_by(cancel),
-                |ws, picture| {
-                    cancel.check()?;
-                    self.search.look(&self.file, picture, look, ws)
-                },
-            );
-            each.collect()
-        };
-        let mut found = everywhere(Look::Whole)?;
         let mut ws = Workspace::parallel().cancelled_by(cancel);
         let bare_size = still && pictures.first().is_some_and(Search::may_be_bare);
         if bare_size {
@@ -154,7 +179,7 @@ impl FaceReader {
             let probes: Vec<&Picture<'_>> = probes.into_iter().map(|i| &pictures[i]).collect();
             if let Some(look) = self.search.best_look(&self.file, &probes, cancel, &mut ws)? {
                 // Where the first look sees nothing, the others are believed only after a second one.
-                let faces = everywhere(look)?.into_iter().zip(pictures);
+                let faces = self.everywhere(pictures, look, cancel)?.into_iter().zip(pictures);
                 let confirmed = faces.map(|(faces, picture)| self.confirmed(picture, faces, cancel, &mut ws));
                 found = confirmed.collect::<Result<_>>()?;
             }
@@ -208,6 +233,18 @@ impl FaceReader {
         );
         each.collect()
     }
+}
+
+/// The pictures of `frames`.
+fn pictures(frames: &[Frame]) -> Result<Vec<Picture<'_>>> {
+    frames.iter().map(picture).collect()
+}
+
+fn picture(frame: &Frame) -> Result<Picture<'_>> {
+    Picture::of(frame).ok_or_else(|| {
+        let (width, height, bytes) = (frame.width, frame.height, frame.rgb.len());
+        Error::invalid_argument(format!("a frame of {width} x {height} RGB pixels has {bytes} bytes"))
+    })
 }
 
 /// How the expression nets are shown the face.

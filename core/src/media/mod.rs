@@ -2,7 +2,8 @@
 //!
 //! [`decode`] reads a file twice: first the packets only, which gives the true time line whatever the header claims, then
 //! once more to decode. The frames to keep are therefore known before the first one is decoded, no frame is decoded twice, and
-//! memory holds the kept frames and two more. Nothing but the named file is ever opened: the demuxers get their bytes from this
+//! memory holds the kept frames and two more. An engine decodes pictures and sound apart (`Reel`), each in a reading of its own, and
+//! takes each frame as it comes. Nothing but the named file is ever opened: the demuxers get their bytes from this
 //! crate's own reader, and formats that refer to other files or to a network are not admitted.
 
 pub(crate) mod audio;
@@ -19,6 +20,8 @@ mod raw;
 mod scan;
 mod source;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod video;
 
 use std::fmt;
@@ -30,6 +33,7 @@ pub use backend::{backend_version, has_decoder};
 pub use encode::encode;
 pub use note::Note;
 pub use source::{FileReader, OpenFile, Source};
+pub(crate) use streams::{Pictures, Reel};
 
 /// One decoded picture.
 #[derive(Clone)]
@@ -229,19 +233,10 @@ impl Clip {
 /// - `media_too_large`: beyond one of `limits`; the message names it.
 /// - `cancelled`: `cancel` was set.
 pub fn decode(source: &Source, sampling: &Sampling, limits: &Limits, cancel: &CancelToken) -> Result<Clip> {
-    check_options(sampling, limits)?;
-    cancel.check()?;
-    let attempt = || -> Result<Clip> {
-        source.check(limits)?;
-        let scan = scan::scan(source, limits, cancel)?;
-        streams::decode_streams(source, &scan, sampling, limits, cancel)
-    };
-    attempt().map_err(|error| match error.kind {
-        ErrorKind::Cancelled => error,
-        // A cancelled read surfaces as whatever the demuxer or decoder made of it.
-        _ if cancel.is_cancelled() => Error::cancelled(),
-        _ => error.context(source),
-    })
+    let reel = Reel::open(source, sampling, limits, cancel)?;
+    let mut frames = Vec::new();
+    let (pictures, sound) = reel.both(&mut |frame| frames.push(frame), cancel)?;
+    reel.clip(frames, pictures, sound)
 }
 
 /// Refuses what no frames can be chosen by.

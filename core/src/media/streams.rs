@@ -3,11 +3,11 @@
 use super::audio::{is_silent, nothing_decoded, AudioStream};
 use super::pairs;
 use super::pick::wanted_times;
-use super::scan::{Kind, Packets, Scan, StreamScan};
+use super::scan::{self, Kind, Packets, Scan, StreamScan};
 use super::video::{VideoStream, Wanted};
-use super::{demuxer, Clip, Frame, Limits, Note, Sampling, Source, Waveform};
+use super::{check_options, demuxer, Clip, Frame, Limits, Note, Sampling, Source, Waveform};
 use crate::cancel::CancelToken;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Streams of a kind that are tried before the file is given up.
 const MAX_TRIES: usize = 3;
@@ -15,43 +15,22 @@ const MAX_TRIES: usize = 3;
 const TRUNCATED_S: f64 = 0.5;
 const TRUNCATED_SHARE: f64 = 0.05;
 
-/// Decodes the streams that `scan` found, the next ones where the first of a kind give nothing.
-pub(super) fn decode_streams(
-    source: &Source,
-    scan: &Scan,
-    sampling: &Sampling,
-    limits: &Limits,
-    cancel: &CancelToken,
-) -> Result<Clip> {
-    let (videos, sounds) = (scan.candidates(Kind::Video), scan.candidates(Kind::Audio));
-    let mut pass = Pass { source, scan, sampling, limits, cancel };
-    let mut video = Video::default();
-    let mut sound = Sound::default();
-    for attempt in 0..MAX_TRIES {
-        let next_video = videos.get(attempt).filter(|_| video.decoded == 0).copied();
-        let next_sound = sounds.get(attempt).filter(|_| sound.waveform.is_none()).copied();
-        if next_video.is_none() && next_sound.is_none() {
-            break;
-        }
-        let (new_video, new_sound) = pass.run(next_video, next_sound)?;
-        if next_video.is_some() {
-            video = new_video;
-        }
-        if next_sound.is_some() {
-            sound = new_sound;
-        }
-    }
-    if video.decoded == 0 && sound.waveform.is_none() {
-        return Err(nothing_decoded(&reason(scan, &video, &sound)));
-    }
-    Ok(clip(scan, video, sound))
+/// A source whose packets were read once: what there is to decode, and when it plays.
+///
+/// Pictures and sound can be decoded apart, on two threads: each then reads the source on its own, and gives what it gives when they are
+/// decoded together.
+pub(crate) struct Reel<'a> {
+    source: &'a Source,
+    scan: Scan,
+    sampling: &'a Sampling,
+    limits: &'a Limits,
 }
 
-/// What came of a picture stream.
+/// What came of the picture stream, besides the frames.
 #[derive(Default)]
-struct Video {
-    frames: Vec<Frame>,
-    pairs: Vec<usize>,
+pub(crate) struct Pictures {
+    /// Frames that the packets promise.
+    expected: u64,
     decoded: u64,
     rotation_deg: u32,
     span_s: (f64, f64),
@@ -59,39 +38,121 @@ struct Video {
     failure: Option<String>,
 }
 
-/// What came of a sound stream.
+/// What came of the sound stream.
 #[derive(Default)]
-struct Sound {
-    waveform: Option<Waveform>,
+pub(crate) struct Sound {
+    /// `None` without decodable sound.
+    pub(crate) waveform: Option<Waveform>,
     failed: u64,
     failure: Option<String>,
 }
 
-struct Pass<'a> {
-    source: &'a Source,
-    scan: &'a Scan,
-    sampling: &'a Sampling,
-    limits: &'a Limits,
-    cancel: &'a CancelToken,
-}
+impl<'a> Reel<'a> {
+    /// Reads all packets of `source`.
+    ///
+    /// # Errors
+    /// As [`decode`](super::decode), but for what shows only when it is decoded.
+    pub(crate) fn open(
+        source: &'a Source,
+        sampling: &'a Sampling,
+        limits: &'a Limits,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
+        check_options(sampling, limits)?;
+        cancel.check()?;
+        let scan = source.check(limits).and_then(|()| scan::scan(source, limits, cancel));
+        Ok(Self { source, scan: explained(scan, source, cancel)?, sampling, limits })
+    }
 
-impl Pass<'_> {
+    /// Decodes the pictures. `keep` gets each frame that is kept as soon as that is known: in the order of time, but for the last two.
+    ///
+    /// # Errors
+    /// As [`decode`](super::decode).
+    pub(crate) fn pictures(&self, keep: &mut dyn FnMut(Frame), cancel: &CancelToken) -> Result<Pictures> {
+        let decoded = self.decode(&self.scan.candidates(Kind::Video), &[], keep, cancel);
+        Ok(explained(decoded, self.source, cancel)?.0)
+    }
+
+    /// Decodes the sound.
+    ///
+    /// # Errors
+    /// As [`decode`](super::decode).
+    pub(crate) fn sound(&self, cancel: &CancelToken) -> Result<Sound> {
+        let decoded = self.decode(&[], &self.scan.candidates(Kind::Audio), &mut |_| {}, cancel);
+        Ok(explained(decoded, self.source, cancel)?.1)
+    }
+
+    /// [`Reel::pictures`] and [`Reel::sound`] in one reading.
+    ///
+    /// # Errors
+    /// As [`decode`](super::decode).
+    pub(super) fn both(&self, keep: &mut dyn FnMut(Frame), cancel: &CancelToken) -> Result<(Pictures, Sound)> {
+        let (videos, sounds) = (self.scan.candidates(Kind::Video), self.scan.candidates(Kind::Audio));
+        explained(self.decode(&videos, &sounds, keep, cancel), self.source, cancel)
+    }
+
+    /// The clip of the `frames` that were kept, in any order.
+    ///
+    /// # Errors
+    /// `media_undecodable` if there is neither a picture nor a sound.
+    pub(crate) fn clip(&self, mut frames: Vec<Frame>, pictures: Pictures, sound: Sound) -> Result<Clip> {
+        if pictures.decoded == 0 && sound.waveform.is_none() {
+            return Err(nothing_decoded(&reason(&self.scan, &pictures, &sound)).context(self.source));
+        }
+        frames.sort_by_key(|frame| frame.index);
+        Ok(clip(&self.scan, self.sampling, frames, pictures, sound))
+    }
+
+    /// Decodes the first of `videos` and of `sounds`, the next ones where the first of a kind give nothing.
+    fn decode(
+        &self,
+        videos: &[&StreamScan],
+        sounds: &[&StreamScan],
+        keep: &mut dyn FnMut(Frame),
+        cancel: &CancelToken,
+    ) -> Result<(Pictures, Sound)> {
+        let mut pictures = Pictures::default();
+        let mut sound = Sound::default();
+        for attempt in 0..MAX_TRIES {
+            let next_video = videos.get(attempt).filter(|_| pictures.decoded == 0).copied();
+            let next_sound = sounds.get(attempt).filter(|_| sound.waveform.is_none()).copied();
+            if next_video.is_none() && next_sound.is_none() {
+                break;
+            }
+            let (new_pictures, new_sound) = self.read(next_video, next_sound, keep, cancel)?;
+            if next_video.is_some() {
+                pictures = new_pictures;
+            }
+            if next_sound.is_some() {
+                sound = new_sound;
+            }
+        }
+        Ok((pictures, sound))
+    }
+
     /// Reads the source once and decodes the two streams side by side.
-    fn run(&mut self, video: Option<&StreamScan>, sound: Option<&StreamScan>) -> Result<(Video, Sound)> {
-        let (scan, limits) = (self.scan, self.limits);
-        let mut demuxer = demuxer::open(self.source.open(self.cancel)?, limits, self.cancel)?;
-        let (mut video_out, mut sound_out) = (Video::default(), Sound::default());
+    fn read(
+        &self,
+        video: Option<&StreamScan>,
+        sound: Option<&StreamScan>,
+        keep: &mut dyn FnMut(Frame),
+        cancel: &CancelToken,
+    ) -> Result<(Pictures, Sound)> {
+        let (scan, limits) = (&self.scan, self.limits);
+        let mut demuxer = demuxer::open(self.source.open(cancel)?, limits, cancel)?;
+        let (mut pictures, mut sound_out) = (Pictures::default(), Sound::default());
         let mut video_stream = None;
         if let Some((found, stream)) = video.and_then(|found| Some((found, demuxer.stream(found.index)?))) {
             let (start, end) = found.span.unwrap_or((scan.zero_s, scan.zero_s));
-            video_out.span_s = (start - scan.zero_s, end - scan.zero_s);
+            pictures.span_s = (start - scan.zero_s, end - scan.zero_s);
+            pictures.expected = found.pictures;
             let wanted = Wanted {
-                times: wanted_times(self.sampling, video_out.span_s),
+                times: wanted_times(self.sampling, pictures.span_s),
                 numbers: pairs::numbers(found.pictures, self.sampling.pairs),
             };
             match VideoStream::open(&stream, found, scan.zero_s, scan.still, wanted, self.sampling, limits) {
                 Ok(opened) => video_stream = Some(opened),
-                Err(error) => video_out.failure = Some(format!("{}: {error}", found.codec)),
+                Err(error) => pictures.failure = Some(format!("{}: {error}", found.codec)),
             }
         }
         let mut audio_stream = None;
@@ -102,25 +163,23 @@ impl Pass<'_> {
             }
         }
         let mut packets = Packets::new();
-        while let Some(packet) = packets.next(&mut demuxer, self.cancel)? {
+        while let Some(packet) = packets.next(&mut demuxer, cancel)? {
             let index = Some(packet.stream());
             if let Some(stream) = video_stream.as_mut().filter(|_| index == video.map(|found| found.index)) {
-                stream.decode(Some(packet))?;
+                stream.decode(Some(packet), keep)?;
             } else if let Some(stream) = audio_stream.as_mut().filter(|_| index == sound.map(|found| found.index)) {
                 stream.decode(Some(packet), limits)?;
             }
         }
-        if let (Some(mut stream), Some(found)) = (video_stream, video) {
-            stream.decode(None)?;
-            stream.finish();
-            video_out = Video {
-                pairs: pairs::positions(found.pictures, stream.decoded, self.sampling.pairs, &stream.frames),
-                frames: stream.frames,
+        if let Some(mut stream) = video_stream {
+            stream.decode(None, keep)?;
+            stream.finish(keep);
+            pictures = Pictures {
                 decoded: stream.decoded,
                 rotation_deg: stream.rotation_deg,
-                span_s: video_out.span_s,
                 failed: stream.failed,
                 failure: stream.failure,
+                ..pictures
             };
         }
         if let Some(mut stream) = audio_stream {
@@ -129,12 +188,22 @@ impl Pass<'_> {
             sound_out.failure = stream.failure.take();
             sound_out.waveform = stream.finish();
         }
-        self.cancel.check()?;
-        Ok((video_out, sound_out))
+        cancel.check()?;
+        Ok((pictures, sound_out))
     }
 }
 
-fn clip(scan: &Scan, video: Video, sound: Sound) -> Clip {
+/// `result`, whose error names `source`.
+fn explained<T>(result: Result<T>, source: &Source, cancel: &CancelToken) -> Result<T> {
+    result.map_err(|error| match error.kind {
+        ErrorKind::Cancelled => error,
+        // A cancelled read surfaces as whatever the demuxer or decoder made of it.
+        _ if cancel.is_cancelled() => Error::cancelled(),
+        _ => error.context(source),
+    })
+}
+
+fn clip(scan: &Scan, sampling: &Sampling, frames: Vec<Frame>, video: Pictures, sound: Sound) -> Clip {
     let has_video = video.decoded > 0;
     let has_audio = sound.waveform.is_some();
     let is_still = scan.still && video.decoded == 1 && !has_audio;
@@ -189,8 +258,8 @@ fn clip(scan: &Scan, video: Video, sound: Sound) -> Clip {
         note(Note::DAMAGED, format!("{failed} packets could not be decoded and were left out"));
     }
     Clip {
-        frames: video.frames,
-        pairs: video.pairs,
+        pairs: pairs::positions(video.expected, video.decoded, sampling.pairs, &frames),
+        frames,
         audio: sound.waveform,
         duration_s: if is_still { 0.0 } else { scan.duration_s },
         has_video,
@@ -211,7 +280,7 @@ fn why<'a>(stream: &StreamScan, failure: Option<&'a str>) -> &'a str {
 }
 
 /// Why nothing could be decoded.
-fn reason(scan: &Scan, video: &Video, sound: &Sound) -> String {
+fn reason(scan: &Scan, video: &Pictures, sound: &Sound) -> String {
     if let Some(failure) = video.failure.as_ref().or(sound.failure.as_ref()) {
         return failure.clone();
     }

@@ -5,7 +5,7 @@ use ffmpeg_next::{codec, decoder, frame, threading, Packet, Stream};
 
 use super::convert::{Converter, Orientation};
 use super::drain::{drained, MAX_ERRORS_PER_PACKET};
-use super::pick::Picker;
+use super::pick::{Keep, Picker};
 use super::scan::{seconds, StreamScan};
 use super::{raw, Frame, Limits, Sampling};
 use crate::error::Result;
@@ -36,8 +36,6 @@ pub(super) struct VideoStream {
     previous: Picture,
     /// What the decoder writes to: it empties it even where it has nothing to give.
     incoming: frame::Video,
-    /// Kept frames in the order of time.
-    pub frames: Vec<Frame>,
     /// Frames decoded so far.
     pub decoded: u64,
     /// Clockwise rotation of the first frame in degrees.
@@ -96,7 +94,6 @@ impl VideoStream {
             newest: Picture::empty(),
             previous: Picture::empty(),
             incoming: frame::Video::empty(),
-            frames: Vec::new(),
             decoded: 0,
             rotation_deg: 0,
             failed: 0,
@@ -104,11 +101,11 @@ impl VideoStream {
         })
     }
 
-    /// Decodes one packet, or with `None` what the decoder still holds.
+    /// Decodes one packet, or with `None` what the decoder still holds. `keep` gets the frames that are kept.
     ///
     /// # Errors
     /// `media_too_large` for a picture above the limit on pixels.
-    pub fn decode(&mut self, packet: Option<&Packet>) -> Result<()> {
+    pub fn decode(&mut self, packet: Option<&Packet>, keep: &mut dyn FnMut(Frame)) -> Result<()> {
         let sent = match packet {
             Some(packet) => self.decoder.send_packet(packet),
             None => self.decoder.send_eof(),
@@ -124,7 +121,7 @@ impl VideoStream {
                     std::mem::swap(&mut self.newest.frame, &mut self.incoming);
                     // The frame before the previous one.
                     raw::unref(&mut self.incoming);
-                    self.take()?;
+                    self.take(keep)?;
                 }
                 Err(error) => {
                     if drained(error) {
@@ -141,19 +138,14 @@ impl VideoStream {
     }
 
     /// Ends the video: the times and numbers after the last frame get the last frames.
-    pub fn finish(&mut self) {
-        let keep = self.picker.finish();
-        if keep.previous {
-            self.keep(Which::Previous);
-        }
-        if keep.newest {
-            self.keep(Which::Newest);
-        }
+    pub fn finish(&mut self, keep: &mut dyn FnMut(Frame)) {
+        let last = self.picker.finish();
+        self.keep(&last, keep);
         raw::unref(&mut self.newest.frame);
         raw::unref(&mut self.previous.frame);
     }
 
-    fn take(&mut self) -> Result<()> {
+    fn take(&mut self, keep: &mut dyn FnMut(Frame)) -> Result<()> {
         let frame = &self.newest.frame;
         self.limits.check_pixels(frame.width(), frame.height())?;
         let stamp = frame.timestamp().map(|time| time as f64 * self.time_base_s - self.zero_s);
@@ -168,28 +160,21 @@ impl VideoStream {
             stamp.filter(|time| *time >= previous_s).unwrap_or(previous_s + self.step_s)
         };
         self.decoded += 1;
-        let keep = self.picker.advance(self.newest.time_s);
-        if keep.previous {
-            self.keep(Which::Previous);
-        }
-        if keep.newest {
-            self.keep(Which::Newest);
-        }
+        let now = self.picker.advance(self.newest.time_s);
+        self.keep(&now, keep);
         Ok(())
     }
 
-    fn keep(&mut self, which: Which) {
-        let picture = match which {
-            Which::Previous => &self.previous,
-            Which::Newest => &self.newest,
-        };
-        match self.converter.convert(&picture.frame, picture.time_s, picture.index) {
-            Ok(frame) => {
-                // The last but one may be asked for after the last was kept.
-                let at = self.frames.partition_point(|kept| kept.index < frame.index);
-                self.frames.insert(at, frame);
+    fn keep(&mut self, which: &Keep, keep: &mut dyn FnMut(Frame)) {
+        let kept = [(which.previous, &self.previous), (which.newest, &self.newest)];
+        for picture in kept.into_iter().filter_map(|(wanted, picture)| wanted.then_some(picture)) {
+            match self.converter.convert(&picture.frame, picture.time_s, picture.index) {
+                Ok(frame) => keep(frame),
+                Err(error) => {
+                    self.failed += 1;
+                    self.failure = Some(error.message);
+                }
             }
-            Err(error) => self.fail(error.message),
         }
     }
 
@@ -197,9 +182,4 @@ impl VideoStream {
         self.failed += 1;
         self.failure = Some(reason);
     }
-}
-
-enum Which {
-    Previous,
-    Newest,
 }

@@ -91,7 +91,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds of each stage. Face and voice are read side by side, so the parts may add up to more than the total."""
+    """Milliseconds of each stage. Some run side by side, so the parts may add up to more than the total."""
 
     decode: float
     preprocess: float
