@@ -103,7 +103,8 @@ pub struct Usage {
     pub prompt_tokens: usize,
     /// Tokens of the response.
     pub completion_tokens: usize,
-    /// Positions of the prompt that a [`Session`](crate::session::Session) had read before and did not read again.
+    /// Positions of the prompt that a [`Session`](crate::session::Session) had read before and did not read again. What all prompts of a pack begin
+    /// with, which calls share, does not count.
     pub cached_tokens: usize,
 }
 

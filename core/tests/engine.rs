@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use common::{clip, engine, root};
+use common::{clip, engine, pack_dir, root};
 use emotion_llama_core::analysis::Analysis;
 use emotion_llama_core::engine::{Engine, EngineOptions};
 use emotion_llama_core::event::Event;
@@ -348,4 +348,23 @@ fn the_number_of_threads_does_not_change_the_answer() {
         (analysis.response, analysis.probabilities, analysis.cues)
     };
     assert_eq!(answer(1), answer(3));
+}
+
+/// What all prompts begin with is read by the first call and serves the others.
+#[test]
+fn what_was_asked_before_makes_no_difference() {
+    let open = || Engine::open(&PackRef::Dir(pack_dir()), &EngineOptions::default()).unwrap();
+    let answer = |engine: &Engine, code: &str| {
+        let mut question = Question { task: Some(Task::Reason), ..Question::default() };
+        question.sampling.max_new_tokens = 12;
+        let analysis = engine.answer(observation(code), &question, &CancelToken::new(), &mut |_| {}).unwrap();
+        (analysis.probabilities, analysis.response, analysis.usage)
+    };
+    let (one, other) = (open(), open());
+    let first = answer(&one, "HAP");
+    assert_eq!(first.2.cached_tokens, 0);
+    assert_ne!(answer(&other, "ANG").0, first.0);
+    for engine in [&one, &other] {
+        assert_eq!(answer(engine, "HAP"), first);
+    }
 }

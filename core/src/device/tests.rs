@@ -6,6 +6,7 @@ mod failure;
 mod llama;
 mod llama_caches;
 mod llama_file;
+mod llama_prefix;
 mod packs;
 mod weights;
 

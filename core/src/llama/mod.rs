@@ -10,6 +10,7 @@ mod decoder;
 mod generate;
 mod lora;
 mod model;
+mod prefix;
 mod sampler;
 mod scheduler;
 mod score;
@@ -27,6 +28,7 @@ pub use lora::LoraWeights;
 #[cfg(any(feature = "cuda", test))]
 pub(crate) use model::Layer as HostLayer;
 pub use model::{LayerPart, Llama};
+pub(crate) use prefix::Prefixes;
 pub use sampler::{Sampler, SamplingOptions};
 pub use scheduler::{Scheduler, MAX_SEQUENCES};
 pub use tokenizer::{StreamDecoder, Tokenizer, Vocabulary};

@@ -15,6 +15,8 @@ pub const FEATURES: &str = "features";
 pub const LABELS: [&str; 9] = ["neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt"];
 /// The labels in the order in which the question lists them.
 const ASKED: &str = "happy, sad, neutral, angry, worried, surprise, fear, contempt, doubt";
+/// What stands before the first soft token, on [`PromptPath::Train`] and on the other paths.
+pub const BEGINNINGS: [&str; 2] = ["<s>[INST] <video>", "<s><s>[INST] <video>"];
 const REASON: &str =
     "Please analyze all the clues in the video and reason out the emotional label of the person in the video.";
 /// The most positions of prompt and answer together; the oldest are cut, as the demo does.
@@ -46,23 +48,24 @@ pub fn segments(path: PromptPath, parts: PromptParts<'_>) -> Vec<Segment> {
     let said = said.map_or_else(String::new, |text| format!("The person in video says: {}. ", without_period(&text)));
     let asked = asked(parts);
     let text = |text: String| Segment::Text(text);
+    let [train, others] = BEGINNINGS.map(|beginning| text(beginning.to_owned()));
     let soft = |name: &str| Segment::Soft(name.to_owned());
     match path {
         PromptPath::Train => vec![
-            text("<s>[INST] <video>".into()),
+            train,
             soft(PICTURE),
             text("</video> <feature>".into()),
             soft(FEATURES),
             text(format!("</feature> {said} {asked}  [/INST]")),
         ],
         PromptPath::Eval => vec![
-            text("<s><s>[INST] <video>".into()),
+            others,
             soft(PICTURE),
             soft(FEATURES),
             text(format!("</video> <feature><FeatureHere></feature> {said} {asked}  [/INST]")),
         ],
         PromptPath::Demo => vec![
-            text("<s><s>[INST] <video>".into()),
+            others,
             soft(PICTURE),
             soft(FEATURES),
             text(format!("</video> <feature><FeatureHere></feature><s>[INST] {said}{asked} [/INST]")),

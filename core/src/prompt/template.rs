@@ -11,6 +11,13 @@ pub fn task_prompt(spec: &PromptSpec, task: Task) -> &TaskPrompt {
     }
 }
 
+/// What stands in every prompt before its first soft token; None if words or the question come first.
+pub fn fixed_beginning(spec: &PromptSpec) -> Option<&str> {
+    let (text, rest) = spec.template.split_once('{')?;
+    let (name, _) = rest.split_once('}')?;
+    Some(text).filter(|text| !text.is_empty() && name != "words" && name != "request")
+}
+
 /// A question after an answer: the pack's template of further turns, filled.
 pub fn next_turn(spec: &PromptSpec, parts: PromptParts<'_>) -> Segment {
     Segment::Text(spec.next_turn.replace("{request}", &request(spec, parts)))
@@ -108,6 +115,18 @@ mod tests {
         let labels = ["calm".to_owned(), "bored".to_owned()];
         let last = fill(Some("How?"), None, Some(&labels)).pop().unwrap();
         assert_eq!(last, text("\n[emotion] How? Choose from: calm, bored.<|e|>"));
+    }
+
+    #[test]
+    fn what_is_fixed_ends_before_the_first_soft_token() {
+        let beginning = |template: &str| {
+            let spec = PromptSpec { template: template.into(), ..spec() };
+            fixed_beginning(&spec).map(str::to_owned)
+        };
+        assert_eq!(beginning(&spec().template).as_deref(), Some("<|s|>Face:"));
+        for template in ["{face} {request}", "Words: {words}{face}", "Q: {request}", "no places", "open {face"] {
+            assert_eq!(beginning(template), None, "{template}");
+        }
     }
 
     #[test]

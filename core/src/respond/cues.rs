@@ -12,7 +12,7 @@ use crate::features::Features;
 use crate::llama::{LlamaConfig, Sampler};
 use crate::pack::{CueSpec, Loading};
 use crate::projector::CueProjector;
-use crate::prompt::template::{next_turn, segments, task_prompt};
+use crate::prompt::template::{fixed_beginning, next_turn, segments, task_prompt};
 use crate::prompt::PromptParts;
 use crate::request::Question;
 
@@ -27,7 +27,8 @@ pub(super) struct CueResponder {
 impl CueResponder {
     /// Loads the language model, its LoRA and the projectors of the pack that is being loaded, which `spec` describes.
     pub(super) fn open(loading: &Loading<'_>, spec: &CueSpec) -> Result<Self> {
-        let language = LanguageModel::open(loading, &spec.llm, Some(&spec.prompt.answer_end))?;
+        let language =
+            LanguageModel::open(loading, &spec.llm, Some(&spec.prompt.answer_end), fixed_beginning(&spec.prompt))?;
         let projector = CueProjector::open(
             &loading.pack().path(&spec.llm.adapter),
             &spec.features,
@@ -87,7 +88,7 @@ impl CueResponder {
         let lead_ids = tokenizer.encode(&task.lead_in, false)?;
         rows.extend(llama.embed(&lead_ids)?);
         let cache = memory.cache();
-        let logits = llama.prefill(&rows, cache, cancel)?;
+        let logits = self.language.read(&rows, cache, cancel)?;
         usage.prompt_tokens = cache.len() - lead_ids.len();
         let prefill_ms = milliseconds(began);
 

@@ -12,7 +12,7 @@ use crate::prompt::{split_clip, Segment};
 /// The clip's rows (the prompt up to its last soft token) are read in a pass of their own. So the rows of a question go into the same
 /// passes whenever it is asked at the same place of the conversation, and its answer is the same.
 pub(crate) struct Memory {
-    /// Whether further questions come. Otherwise the whole prompt is read in one pass.
+    /// Whether further questions come. Otherwise the prompt is read in one pass, but for what all prompts begin with.
     lasting: bool,
     /// Begins with `held` positions that count; what a call that failed has left after them does not.
     cache: KvCache,
@@ -113,7 +113,7 @@ impl Memory {
         }
         let (clip, rest) = split_clip(first);
         if !self.holds_clip() && !clip.is_empty() {
-            language.llama.prefill(&language.rows(clip, soft)?, &mut self.cache, cancel)?;
+            language.read(&language.rows(clip, soft)?, &mut self.cache, cancel)?;
             (self.clip, self.held) = (self.cache.len(), self.cache.len());
         }
         language.rows(rest, soft)

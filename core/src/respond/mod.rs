@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::features::{ClipFeatures, Features};
 use crate::gguf::Gguf;
-use crate::llama::{KvCache, Llama, LlamaConfig, LoraWeights, Sampler, Scheduler, StopReason, Tokenizer};
+use crate::llama::{KvCache, Llama, LlamaConfig, LoraWeights, Prefixes, Sampler, Scheduler, StopReason, Tokenizer};
 use crate::pack::{LlmSpec, Loading, ModelSpec};
 use crate::prompt::Segment;
 use crate::request::Question;
@@ -184,6 +184,7 @@ impl Responder {
 struct LanguageModel {
     llama: Arc<Llama>,
     tokenizer: Tokenizer,
+    prefixes: Prefixes,
     stop_ids: Arc<[u32]>,
     /// Writes the texts of all calls.
     scheduler: Scheduler,
@@ -199,8 +200,14 @@ struct Written {
 }
 
 impl LanguageModel {
-    /// Loads weights, LoRA and tokenizer. `answer_end` is a special token that ends answers, beside the tokenizer's own.
-    fn open(loading: &Loading<'_>, spec: &LlmSpec, answer_end: Option<&str>) -> Result<Self> {
+    /// Loads weights, LoRA and tokenizer. `answer_end` is a special token that ends answers, beside the tokenizer's own. Prompts start with one of
+    /// `beginnings`.
+    fn open<'a>(
+        loading: &Loading<'_>,
+        spec: &LlmSpec,
+        answer_end: Option<&str>,
+        beginnings: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self> {
         let (mut llama, tokenizer) = loading.part(&spec.weights, |path| {
             let gguf = Gguf::open(path)?;
             let (llama, tokenizer) = rayon::join(|| Llama::load(&gguf), || Tokenizer::from_gguf(&gguf));
@@ -224,7 +231,13 @@ impl LanguageModel {
         }
         let llama = Arc::new(llama);
         let scheduler = Scheduler::new(Arc::clone(&llama), rayon::current_num_threads());
-        Ok(Self { llama, tokenizer, stop_ids: stop_ids.into(), scheduler })
+        let prefixes = Prefixes::new(&llama, &tokenizer, beginnings)?;
+        Ok(Self { llama, tokenizer, prefixes, stop_ids: stop_ids.into(), scheduler })
+    }
+
+    /// Reads `rows` `[n, hidden]` after what `cache` holds, without what all prompts begin with. Gives the logits of the last one.
+    fn read(&self, rows: &[f32], cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
+        self.prefixes.prefill(&self.llama, rows, cache, cancel)
     }
 
     /// The prompt's rows `[n, hidden]`: embedded text, and the soft tokens that `soft` gives for their names.

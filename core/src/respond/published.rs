@@ -12,7 +12,7 @@ use crate::features::{ClipFeatures, EncodedClip, Features};
 use crate::llama::{LlamaConfig, Sampler};
 use crate::pack::{Loading, PublishedSpec};
 use crate::projector::PublishedProjector;
-use crate::prompt::published::{next_turn, segments, PromptPath, FEATURES, MAX_POSITIONS, PICTURE};
+use crate::prompt::published::{next_turn, segments, PromptPath, BEGINNINGS, FEATURES, MAX_POSITIONS, PICTURE};
 use crate::prompt::{PromptParts, Task};
 use crate::request::Question;
 
@@ -27,7 +27,7 @@ pub(super) struct PublishedResponder {
 impl PublishedResponder {
     /// Loads the language model, its LoRA and the projectors of the pack that is being loaded, which `spec` describes.
     pub(super) fn open(loading: &Loading<'_>, spec: &PublishedSpec) -> Result<Self> {
-        let language = LanguageModel::open(loading, &spec.llm, None)?;
+        let language = LanguageModel::open(loading, &spec.llm, None, BEGINNINGS)?;
         let projector =
             PublishedProjector::open(&loading.pack().path(&spec.llm.adapter), language.llama.config().hidden)?;
         Ok(Self { language, projector, labels: loading.pack().manifest().labels.clone(), reasons: spec.reasons })
@@ -94,7 +94,7 @@ impl PublishedResponder {
         let rows = rows.as_ref().unwrap_or(&asked_rows);
         let cache = memory.cache();
         let before = cache.len();
-        let mut logits = llama.prefill(rows, cache, cancel)?;
+        let mut logits = self.language.read(rows, cache, cancel)?;
         let mut prefill_ms = milliseconds(began);
         let ids = self.language.label_ids("", labels)?;
         let label = answer::label(labels, &llama.score(cache, &logits, &ids, cancel)?)?;
