@@ -34,10 +34,12 @@ constexpr int32_t FORMAT_NV12 = 0;
 constexpr int32_t FORMAT_I420 = 1;
 // As FORMAT_I420 in 16-bit little-endian words with values 0..1023.
 constexpr int32_t FORMAT_YUV420P10 = 2;
-constexpr int32_t FORMAT_RGB24 = 3;
-constexpr int32_t FORMAT_BGR24 = 4;
-constexpr int32_t FORMAT_RGBA = 5;
-constexpr int32_t FORMAT_BGRA = 6;
+// As FORMAT_NV12 in 16-bit little-endian words, of which the upper ten bits are the value.
+constexpr int32_t FORMAT_P010 = 3;
+constexpr int32_t FORMAT_RGB24 = 4;
+constexpr int32_t FORMAT_BGR24 = 5;
+constexpr int32_t FORMAT_RGBA = 6;
+constexpr int32_t FORMAT_BGRA = 7;
 
 // Bits of Frame.orientation: how stored rows and columns become those of the upright picture. First the transposition, then the flips.
 constexpr int32_t ORIENTATION_TRANSPOSE = 1;

@@ -9,7 +9,11 @@ __device__ inline int32_t channel(uint32_t pixel, int32_t index) {
   return static_cast<int32_t>(pixel >> (8 * index) & 0xffu);
 }
 
-__device__ inline bool is_yuv(const Frame &frame) { return frame.format <= FORMAT_YUV420P10; }
+__device__ inline bool is_yuv(const Frame &frame) { return frame.format <= FORMAT_P010; }
+// Whether samples are words with values 0..1023.
+__device__ inline bool is_wide(const Frame &frame) {
+  return frame.format == FORMAT_YUV420P10 || frame.format == FORMAT_P010;
+}
 
 __device__ inline int32_t upright_width(const Frame &frame) {
   return frame.orientation & ORIENTATION_TRANSPOSE ? frame.height : frame.width;
@@ -38,27 +42,29 @@ __device__ inline const uint8_t *row_of(const Frame &frame, int32_t plane, int32
   return frame.planes[plane] + frame.strides[plane] * y;
 }
 
-// Byte by byte: planes may lie at odd addresses.
-__device__ inline int32_t word(const uint8_t *bytes) {
-  return static_cast<int32_t>(__ldg(bytes)) | static_cast<int32_t>(__ldg(bytes + 1)) << 8;
+// Sample `x` of a row. Words are read byte by byte: planes may lie at odd addresses.
+__device__ inline int32_t sample_of(const Frame &frame, const uint8_t *row, int64_t x) {
+  if (!is_wide(frame)) return __ldg(row + x);
+  const int32_t word = static_cast<int32_t>(__ldg(row + 2 * x)) | static_cast<int32_t>(__ldg(row + 2 * x + 1)) << 8;
+  return frame.format == FORMAT_P010 ? word >> 6 : word;
 }
 
 __device__ inline int32_t luma_sample(const Frame &frame, int32_t x, int32_t y) {
-  const uint8_t *row = row_of(frame, 0, y);
-  return frame.format == FORMAT_YUV420P10 ? word(row + 2 * static_cast<int64_t>(x)) : __ldg(row + x);
+  return sample_of(frame, row_of(frame, 0, y), x);
 }
 
 // Sample `x` of row `y` of U (`which` 0) or V (1).
 __device__ inline int32_t chroma_sample(const Frame &frame, int32_t which, int32_t x, int32_t y) {
-  if (frame.format == FORMAT_NV12) return __ldg(row_of(frame, 1, y) + 2 * static_cast<int64_t>(x) + which);
-  const uint8_t *row = row_of(frame, 1 + which, y);
-  return frame.format == FORMAT_YUV420P10 ? word(row + 2 * static_cast<int64_t>(x)) : __ldg(row + x);
+  if (frame.format == FORMAT_NV12 || frame.format == FORMAT_P010) {
+    return sample_of(frame, row_of(frame, 1, y), 2 * static_cast<int64_t>(x) + which);
+  }
+  return sample_of(frame, row_of(frame, 1 + which, y), x);
 }
 
 // U or V of a luma pixel. Columns first: a sum with 14 fractional bits, cut (not rounded) to 7 more bits than a sample of 8 bits has
 // and to 32767 at most. Then rows: 12 fractional bits, rounded to 9 more bits, less the middle.
 __device__ inline int32_t chroma_at(const Frame &frame, int32_t which, const ChromaTap &column, const ChromaTap &row) {
-  const int32_t shift = frame.format == FORMAT_YUV420P10 ? 9 : 7;
+  const int32_t shift = is_wide(frame) ? 9 : 7;
   int32_t sum = (1 << 9) - (128 << 19);
   for (int32_t down = 0; down < 2; down++) {
     const int32_t weight = down == 0 ? row.weight : row.next_weight;
@@ -98,7 +104,7 @@ __device__ inline uint32_t pixel_at(const Frame &frame, const ChromaTap *chroma,
   if (is_yuv(frame)) {
     const ChromaTap column = chroma[frame.chroma_columns + place.x];
     const ChromaTap row = chroma[frame.chroma_rows + place.y];
-    const int32_t shift = frame.format == FORMAT_YUV420P10 ? 5 : 7;
+    const int32_t shift = is_wide(frame) ? 5 : 7;
     const int32_t light = lesser(luma_sample(frame, place.x, place.y) << shift, 32767) * 4;
     return rgb_of(color, light, chroma_at(frame, 0, column, row), chroma_at(frame, 1, column, row));
   }
@@ -114,7 +120,7 @@ __device__ inline int32_t quarter_luma_at(const Frame &frame, int32_t x, int32_t
   if (is_yuv(frame)) {
     const Place place = stored_place(frame, x, y);
     const int32_t luma = luma_sample(frame, place.x, place.y);
-    return frame.format == FORMAT_YUV420P10 ? lesser(luma, 1023) : luma * 4;
+    return is_wide(frame) ? lesser(luma, 1023) : luma * 4;
   }
   const uint32_t pixel = pixel_at(frame, nullptr, ColorCoefficients{}, x, y);
   return (77 * channel(pixel, 0) + 150 * channel(pixel, 1) + 29 * channel(pixel, 2)) >> 6;

@@ -8,7 +8,9 @@ use std::time::Instant;
 use crate::analysis::{milliseconds, AnalysisNote, DescribedFrame};
 use crate::cancel::CancelToken;
 #[cfg(feature = "cuda")]
-use crate::cuda::pictures::{Cut, Levels, Pictures};
+use crate::cuda::batch::Cut;
+#[cfg(feature = "cuda")]
+use crate::cuda::pictures::{Levels, Pictures};
 #[cfg(any(feature = "cuda", test))]
 use crate::device::Place;
 #[cfg(feature = "cuda")]
@@ -22,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::face::crop_square;
 use crate::face::{crop, crops_for, FaceReading, FramePick};
 use crate::features::{ClipFeatures, EncodedClip};
-use crate::media::{self, Clip, Sampling, Waveform};
+use crate::media::{self, Clip, Frame, Sampling, Waveform};
 use crate::pack::{Loading, PublishedSpec};
 #[cfg(feature = "cuda")]
 use crate::preprocess::Filter;
@@ -98,7 +100,13 @@ impl Encoders {
     /// Which frames the encoders need besides those that the face is looked for in.
     pub fn sampling(&self, sampling: Sampling) -> Sampling {
         let frames = self.videomae.as_ref().map_or(16, |videomae| videomae.config().frames);
-        Sampling { pairs: frames / 2, max_side: MAX_SIDE, ..sampling }
+        Sampling {
+            pairs: frames / 2,
+            max_side: MAX_SIDE,
+            #[cfg(feature = "cuda")]
+            gpu: self.pictures.as_ref().map(Pictures::device),
+            ..sampling
+        }
     }
 
     /// Encodes `clip`. `face` is the described person's face, where one was found. Features that are `given` are not computed.
@@ -165,26 +173,25 @@ impl Encoders {
                     index: frame.index,
                     face: face.map(|face| face.peak.bbox.into()),
                 });
-                self.eva_tokens(&frame.rgb, frame.width, frame.height, cancel)?
+                self.eva_tokens(frame, cancel)?
             }
             None => {
                 encoding.note("no_picture", "there is no picture; the model was shown a black one");
-                self.eva_tokens(&[0; 3], 1, 1, cancel)?
+                self.eva_tokens(&black(), cancel)?
             }
         };
         Ok(())
     }
 
-    /// EVA's tokens of `rgb` `[height, width, 3]`.
-    fn eva_tokens(&self, rgb: &[u8], width: usize, height: usize, cancel: &CancelToken) -> Result<Vec<f32>> {
+    /// EVA's tokens of `frame`.
+    fn eva_tokens(&self, frame: &Frame, cancel: &CancelToken) -> Result<Vec<f32>> {
         let side = self.eva.config().vit.image_size;
         #[cfg(feature = "cuda")]
         if let Some(pictures) = self.pictures.as_ref().filter(|_| self.eva.place().is_some()) {
-            let whole = Cut { rgb, width, height, part: [0, 0, width, height] };
-            let pixels = pictures.make(&[whole], side, Filter::Bicubic, Levels::Clip)?;
+            let pixels = pictures.make(&[cut(frame, None)], side, Filter::Bicubic, Levels::Clip)?;
             return self.eva.forward_tensor(&pixels, cancel);
         }
-        self.eva.forward(&clip_picture(rgb, width, height, side)?, cancel)
+        self.eva.forward(&clip_picture(&frame.rgb, frame.width, frame.height, side)?, cancel)
     }
 
     /// The features of face and motion from the parts of pictures on the device: of MAE their mean, of VideoMAE those that `order` names.
@@ -255,11 +262,11 @@ impl Encoders {
                 let part = match boxes.as_ref().and_then(|boxes| boxes.get(i).copied().flatten()) {
                     Some(bbox) => {
                         let (left, top, side) = crop_square(frame, &bbox, CROP_MARGIN)?;
-                        [left, top, side, side]
+                        Some([left, top, side, side])
                     }
-                    None => [0, 0, frame.width, frame.height],
+                    None => None,
                 };
-                Ok(Cut { rgb: &frame.rgb, width: frame.width, height: frame.height, part })
+                Ok(cut(frame, part))
             };
             let cuts = positions.iter().enumerate().map(part).collect::<Result<Vec<_>>>()?;
             let place = |position: &usize| positions.binary_search(position).ok().and_then(|i| u32::try_from(i).ok());
@@ -363,6 +370,29 @@ impl Encoding {
     }
 }
 
+/// `part` of `frame`, or all of it.
+#[cfg(feature = "cuda")]
+fn cut(frame: &Frame, part: Option<[usize; 4]>) -> Cut<'_> {
+    let part = part.unwrap_or([0, 0, frame.width, frame.height]);
+    let Frame { width, height, .. } = *frame;
+    Cut { rgb: &frame.rgb, width, height, part, decoded: frame.on_device.as_deref() }
+}
+
+/// A picture of one black pixel.
+fn black() -> Frame {
+    Frame {
+        width: 1,
+        height: 1,
+        rgb: vec![0; 3],
+        time_s: 0.0,
+        index: 0,
+        source_width: 1,
+        source_height: 1,
+        #[cfg(feature = "cuda")]
+        on_device: None,
+    }
+}
+
 /// The frame that the picture is taken from: the face's most expressive one where the peak is asked for (the middle one without a
 /// face), otherwise the video's own first, middle or nearest frame, whether or not a face is in it.
 fn described(clip: &Clip, face: Option<&FaceReading>, pick: FramePick) -> Option<usize> {
@@ -378,19 +408,10 @@ fn described(clip: &Clip, face: Option<&FaceReading>, pick: FramePick) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Frame;
 
     #[test]
     fn without_a_face_the_peak_is_the_middle() {
-        let frame = |time_s: f64| Frame {
-            width: 1,
-            height: 1,
-            rgb: vec![0; 3],
-            time_s,
-            index: time_s as u64,
-            source_width: 1,
-            source_height: 1,
-        };
+        let frame = |time_s: f64| Frame { time_s, index: time_s as u64, ..black() };
         let clip = Clip {
             frames: (0..5).map(|i| frame(f64::from(i))).collect(),
             pairs: Vec::new(),

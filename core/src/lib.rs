@@ -10,7 +10,7 @@ pub mod backend;
 pub mod cancel;
 pub mod checkpoint;
 pub mod convert;
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", test))]
 mod cuda;
 #[cfg(any(feature = "cuda", test))]
 pub mod device;

@@ -45,7 +45,17 @@ fn frame(picture: &RgbImage, number: u64) -> Frame {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let rgb = picture.as_raw().clone();
     let time_s = number as f64 * 0.2;
-    Frame { width, height, rgb, time_s, index: number * 6, source_width: width, source_height: height }
+    Frame {
+        width,
+        height,
+        rgb,
+        time_s,
+        index: number * 6,
+        source_width: width,
+        source_height: height,
+        #[cfg(feature = "cuda")]
+        on_device: None,
+    }
 }
 
 fn read(pictures: &[RgbImage], pick: FramePick) -> Option<FaceReading> {

@@ -273,6 +273,8 @@ fn v1_a_live_clip_is_sent_as_a_file_and_the_answer_is_put_back_on_it() {
         index,
         source_width: 64,
         source_height: 48,
+        #[cfg(feature = "cuda")]
+        on_device: None,
     };
     let clip = Clip {
         frames: vec![frame(0.0, 3), frame(0.5012, 8)],

@@ -1,8 +1,9 @@
 //! The graphics processors that CUDA shows to this process.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
 
-use cudarc::driver::{result, sys, DriverError};
+use cudarc::driver::{result, sys, CudaContext, DriverError};
 
 use super::libraries;
 use crate::device::{DType, Device, Place};
@@ -81,6 +82,19 @@ pub fn place(gpu: &GpuInfo) -> crate::error::Result<Place> {
     let device = catch_unwind(|| Device::new_cuda(gpu.index))
         .unwrap_or_else(|_| Err(candle_core::Error::Msg("the NVIDIA driver could not be started".to_owned())));
     device.map_err(Error::from).and_then(|device| Place::new(device, DType::F16))
+}
+
+/// The primary context of the device of this number, which the models there are in, too.
+///
+/// # Errors
+/// Why there is none, in a sentence.
+pub fn context(index: usize) -> Result<Arc<CudaContext>, String> {
+    libraries::load()?;
+    let context = catch_unwind(|| CudaContext::new(index));
+    context.map_or_else(
+        |_| Err("the NVIDIA driver could not be started".to_owned()),
+        |context| context.map_err(|error| format!("the NVIDIA driver cannot be used: {error}")),
+    )
 }
 
 /// A UUID as `nvidia-smi` writes it.

@@ -3,11 +3,22 @@
 //! Nothing of CUDA is needed to load or to run this library: [`devices::list`] looks for it and says what is missing. The models
 //! themselves are in [`crate::device`].
 
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "tested without the feature, and used with it"))]
+pub mod batch;
+#[cfg(feature = "cuda")]
 pub mod devices;
+#[cfg(feature = "cuda")]
 mod libraries;
+#[cfg(feature = "cuda")]
 mod modules;
-mod parameters;
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "tested without the feature, and used with it"))]
+pub mod parameters;
+#[cfg(feature = "cuda")]
 pub mod pictures;
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "tested without the feature, and used with it"))]
+pub mod surface;
 
 #[cfg(test)]
+mod batch_tests;
+#[cfg(all(test, feature = "cuda"))]
 mod tests;

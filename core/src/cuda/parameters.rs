@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "structures are declared to be fit for the device")]
 
+#[cfg(feature = "cuda")]
 use cudarc::driver::DeviceRepr;
 
 /// Pixels of the resized picture that one block of `picture_batch` makes.
@@ -10,8 +11,18 @@ pub const PICTURE_TILE_WIDTH: u32 = 32;
 pub const PICTURE_TILE_HEIGHT: u32 = 16;
 /// Threads of every block.
 pub const THREADS: u32 = 256;
+/// Luma, then U and V in turns.
+pub const FORMAT_NV12: i32 = 0;
+/// The same in words, of which the upper ten bits are the value.
+pub const FORMAT_P010: i32 = 3;
 /// 8-bit red, green, blue.
-pub const FORMAT_RGB24: i32 = 3;
+pub const FORMAT_RGB24: i32 = 4;
+/// Rows and columns change places before anything is turned over.
+pub const ORIENTATION_TRANSPOSE: i32 = 1;
+/// Columns run from the right.
+pub const ORIENTATION_FLIP_X: i32 = 2;
+/// Rows run from below.
+pub const ORIENTATION_FLIP_Y: i32 = 4;
 /// Planes of f32.
 pub const ELEMENT_F32: i32 = 1;
 /// Planes of f16.
@@ -21,7 +32,7 @@ pub const ELEMENT_BF16: i32 = 3;
 
 /// One picture and the part of it that is taken.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Frame {
     pub planes: [u64; 3],
     pub strides: [i64; 3],
@@ -41,9 +52,30 @@ pub struct Frame {
     pub output: i32,
 }
 
-/// The source pixels that one target pixel is made from.
+/// The chroma samples that one column or row is made from.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
+pub struct ChromaTap {
+    pub first: i32,
+    pub weight: i16,
+    pub next_weight: i16,
+}
+
+/// From YUV to RGB.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ColorCoefficients {
+    pub y_offset: i32,
+    pub y: i32,
+    pub v_to_r: i32,
+    pub v_to_g: i32,
+    pub u_to_g: i32,
+    pub u_to_b: i32,
+}
+
+/// The source pixels that one target pixel is made from.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Window {
     pub first: i32,
     pub count: i32,
@@ -68,11 +100,20 @@ pub struct PictureParameters {
 }
 
 // As the assertions at the end of parameters.cuh.
-const _: () = assert!(size_of::<Frame>() == 104 && size_of::<Window>() == 12 && size_of::<PictureParameters>() == 72);
+const _: () = {
+    assert!(size_of::<Frame>() == 104 && size_of::<ChromaTap>() == 8 && size_of::<ColorCoefficients>() == 24);
+    assert!(size_of::<Window>() == 12 && size_of::<PictureParameters>() == 72);
+};
 
-// SAFETY: plain numbers without padding, laid out as the kernels expect them.
-unsafe impl DeviceRepr for Frame {}
-// SAFETY: likewise.
-unsafe impl DeviceRepr for Window {}
-// SAFETY: likewise.
-unsafe impl DeviceRepr for PictureParameters {}
+/// Lets structures cross.
+macro_rules! fit_for_the_device {
+    ($($structure:ty),+) => {
+        $(
+            // SAFETY: plain numbers without padding, laid out as the kernels expect them.
+            #[cfg(feature = "cuda")]
+            unsafe impl DeviceRepr for $structure {}
+        )+
+    };
+}
+
+fit_for_the_device!(Frame, ChromaTap, ColorCoefficients, Window, PictureParameters);

@@ -1,8 +1,11 @@
 //! On a machine with a device; elsewhere they say that they were skipped.
 
+use super::batch::Cut;
 use super::devices::{list, place};
-use super::pictures::{Cut, Levels, Pictures};
+use super::pictures::{Levels, Pictures};
+use crate::cancel::CancelToken;
 use crate::device::{download, DType, Place};
+use crate::media::{self, Frame, Limits, Sampling, Source};
 use crate::placement::GpuInfo;
 use crate::preprocess::{clip_picture, unit_picture, Filter};
 
@@ -29,7 +32,7 @@ fn pictures_are_those_of_the_processor() {
     let pictures = Pictures::new(&in_f32).unwrap().expect("a CUDA device");
     for (width, height, side) in [(1, 1, 14), (3, 2, 14), (641, 361, 224), (1920, 1080, 448), (224, 224, 224)] {
         let rgb = picture(width, height);
-        let whole = Cut { rgb: &rgb, width, height, part: [0, 0, width, height] };
+        let whole = Cut { rgb: &rgb, width, height, part: [0, 0, width, height], decoded: None };
         // Twice, so that a batch is more than one picture.
         let clip = pictures.make(&[whole, whole], side, Filter::Bicubic, Levels::Clip).unwrap();
         let expected = clip_picture(&rgb, width, height, side).unwrap();
@@ -47,7 +50,9 @@ fn a_part_is_resized_by_itself() {
     let (width, height, part) = (97, 61, [13, 7, 41, 41]);
     let rgb = picture(width, height);
     let inner: Vec<u8> = (7..48).flat_map(|y| rgb[(y * width + 13) * 3..][..41 * 3].to_vec()).collect();
-    let made = pictures.make(&[Cut { rgb: &rgb, width, height, part }], 56, Filter::Bilinear, Levels::Unit).unwrap();
+    let made = pictures
+        .make(&[Cut { rgb: &rgb, width, height, part, decoded: None }], 56, Filter::Bilinear, Levels::Unit)
+        .unwrap();
     assert_eq!(download(&made).unwrap(), unit_picture(&inner, 41, 41, 56).unwrap());
 }
 
@@ -57,7 +62,60 @@ fn a_part_outside_of_its_picture_is_refused() {
     let pictures = Pictures::new(&place(&gpu).unwrap()).unwrap().unwrap();
     let rgb = picture(4, 4);
     for part in [[0, 0, 0, 4], [1, 0, 4, 4], [0, 5, 1, 1], [usize::MAX, 0, 1, 1]] {
-        let error = pictures.make(&[Cut { rgb: &rgb, width: 4, height: 4, part }], 2, Filter::Bilinear, Levels::Unit);
+        let error = pictures.make(
+            &[Cut { rgb: &rgb, width: 4, height: 4, part, decoded: None }],
+            2,
+            Filter::Bilinear,
+            Levels::Unit,
+        );
         assert_eq!(error.unwrap_err().name(), "invalid_argument", "{part:?}");
+    }
+}
+
+/// Without a device as well: then the decoder that was to have one does as always.
+#[test]
+fn what_the_device_decodes_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let gpu = device();
+    for (name, size, codec) in [
+        ("plain.mp4", "320x180", &["-c:v", "libx264"][..]),
+        ("turned.mp4", "320x180", &["-c:v", "libx264", "-metadata:s:v:0", "rotate=90"]),
+        ("ten_bits.mp4", "320x180", &["-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le"]),
+        ("vp9.webm", "320x180", &["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"]),
+        // Neither of these is left to a device.
+        ("odd.mp4", "321x181", &["-c:v", "libx264", "-pix_fmt", "yuv444p"]),
+        ("mpeg4.avi", "320x180", &["-c:v", "mpeg4"]),
+    ] {
+        let path = dir.path().join(name);
+        let video = format!("testsrc2=size={size}:rate=25:duration=1");
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", &video, "-pix_fmt", "yuv420p"])
+            .args(codec)
+            .arg(&path)
+            .status();
+        assert!(made.unwrap().success(), "{name}");
+        let decode = |gpu: Option<usize>| {
+            let sampling = Sampling { pairs: 2, gpu, ..Sampling::default() };
+            media::decode(&Source::from(path.as_path()), &sampling, &Limits::default(), &CancelToken::new()).unwrap()
+        };
+        let (expected, found) = (decode(None), decode(Some(gpu.as_ref().map_or(0, |gpu| gpu.index))));
+        assert!(found.frames.len() > 4 && found.frames.len() == expected.frames.len(), "{name}");
+        assert_eq!(found.pairs, expected.pairs, "{name}");
+        for (found, expected) in found.frames.iter().zip(&expected.frames) {
+            assert_eq!((found.index, found.time_s), (expected.index, expected.time_s), "{name}");
+            assert_eq!((found.width, found.height), (expected.width, expected.height), "{name}");
+            assert!(found.rgb == expected.rgb, "{name}, frame {}", found.index);
+        }
+        let Some(gpu) = &gpu else { continue };
+        let pictures = Pictures::new(&Place::new(place(gpu).unwrap().device().clone(), DType::F32).unwrap());
+        let pictures = pictures.unwrap().unwrap();
+        let kept = found.frames.iter().filter(|frame| frame.on_device.is_some()).count();
+        println!("{name}: {kept} of {} pictures stayed on the device", found.frames.len());
+        for Frame { width, height, rgb, on_device, .. } in found.frames {
+            let decoded = on_device.as_deref();
+            let cut = Cut { rgb: &rgb, width, height, part: [0, 0, width, height], decoded };
+            let made = pictures.make(&[cut], 224, Filter::Bicubic, Levels::Clip).unwrap();
+            assert!(download(&made).unwrap() == clip_picture(&rgb, width, height, 224).unwrap(), "{name}");
+        }
     }
 }

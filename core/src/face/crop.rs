@@ -107,7 +107,17 @@ mod tests {
     /// A picture whose pixels tell their column, row and a constant.
     fn frame(width: usize, height: usize, source_width: usize, source_height: usize, time_s: f64) -> Frame {
         let rgb = (0..width * height).flat_map(|i| [(i % width) as u8, (i / width) as u8, 7]).collect();
-        Frame { width, height, rgb, time_s, index: 0, source_width, source_height }
+        Frame {
+            width,
+            height,
+            rgb,
+            time_s,
+            index: 0,
+            source_width,
+            source_height,
+            #[cfg(feature = "cuda")]
+            on_device: None,
+        }
     }
 
     fn bbox(x: f32, y: f32, width: f32, height: f32) -> FaceBox {

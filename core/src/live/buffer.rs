@@ -279,7 +279,14 @@ fn scaled(frame: &Frame, max_side: usize) -> Result<Frame> {
     let to = |length: usize| ((length as f64 * max_side as f64 / side as f64).round() as usize).max(1);
     let (width, height) = (to(frame.width), to(frame.height));
     let rgb = resize(&frame.rgb, frame.width, frame.height, width, height, Filter::Bilinear)?;
-    Ok(Frame { width, height, rgb, ..*frame })
+    Ok(Frame {
+        width,
+        height,
+        rgb,
+        #[cfg(feature = "cuda")]
+        on_device: None,
+        ..*frame
+    })
 }
 
 fn notes(pictures: u64, audio: Option<&Waveform>, bad: Option<u64>) -> Vec<Note> {

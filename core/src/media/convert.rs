@@ -9,7 +9,11 @@ use ffmpeg_next::{ffi, frame};
 
 use super::scan::seconds;
 use super::{raw, Frame};
+#[cfg(feature = "cuda")]
+use crate::cuda::parameters::{ORIENTATION_FLIP_X, ORIENTATION_FLIP_Y, ORIENTATION_TRANSPOSE};
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "cuda")]
+use crate::preprocess::color::{ColorCoefficients, ColorMatrix};
 
 /// `AVCOL_RANGE_JPEG`: 0..255 instead of 16..235.
 const RANGE_FULL: i32 = 2;
@@ -53,6 +57,15 @@ impl Orientation {
         }
     }
 
+    /// As the kernels have it.
+    #[cfg(feature = "cuda")]
+    pub fn bits(self) -> i32 {
+        let bit = |is_set: bool, bit: i32| if is_set { bit } else { 0 };
+        bit(self.transpose, ORIENTATION_TRANSPOSE)
+            | bit(self.flip_x, ORIENTATION_FLIP_X)
+            | bit(self.flip_y, ORIENTATION_FLIP_Y)
+    }
+
     /// `[height, width, 3]` pixels with `stride` bytes per row to upright ones without padding.
     fn apply(self, pixels: &[u8], stride: usize, width: usize, height: usize) -> Vec<u8> {
         let mut upright = Vec::with_capacity(width * height * 3);
@@ -88,6 +101,13 @@ pub(crate) struct Converter {
 // SAFETY: the scaler is owned by the converter alone, is used through `&mut self` only, and libswscale ties no context to a thread.
 unsafe impl Send for Converter {}
 
+/// How a picture that keeps its size is turned and coloured.
+#[cfg(feature = "cuda")]
+pub(crate) struct Unscaled {
+    pub orientation: Orientation,
+    pub colors: ColorCoefficients,
+}
+
 #[derive(PartialEq, Eq, Clone, Copy)]
 struct Setup {
     format: Pixel,
@@ -114,9 +134,7 @@ impl Converter {
     /// `picture` upright, in RGB, scaled down to the longest side allowed.
     pub fn convert(&mut self, picture: &frame::Video, time_s: f64, index: u64) -> Result<Frame> {
         let (display_width, display_height) = display_size(picture);
-        let scale = (self.max_side as f64 / display_width.max(display_height)).min(1.0);
-        let scaled = |side: f64| (side * scale).round().max(1.0) as u32;
-        let to = (scaled(display_width), scaled(display_height));
+        let to = self.target(picture);
         let rgb = self.scale(picture, to)?;
         let orientation = self.orientation(picture);
         let (width, height) = (to.0 as usize, to.1 as usize);
@@ -128,7 +146,43 @@ impl Converter {
         if upright.len() != width * height * 3 {
             return Err(Error::internal("a converted picture has missing rows"));
         }
-        Ok(Frame { width, height, rgb: upright, time_s, index, source_width, source_height })
+        Ok(Frame {
+            width,
+            height,
+            rgb: upright,
+            time_s,
+            index,
+            source_width,
+            source_height,
+            #[cfg(feature = "cuda")]
+            on_device: None,
+        })
+    }
+
+    /// The size that `picture` is scaled to, as stored.
+    fn target(&self, picture: &frame::Video) -> (u32, u32) {
+        let (width, height) = display_size(picture);
+        let scale = (self.max_side as f64 / width.max(height)).min(1.0);
+        let scaled = |side: f64| (side * scale).round().max(1.0) as u32;
+        (scaled(width), scaled(height))
+    }
+
+    /// What becomes of `picture` if it keeps its size.
+    #[cfg(feature = "cuda")]
+    pub fn unscaled(&self, picture: &frame::Video) -> Option<Unscaled> {
+        if self.target(picture) != (picture.width(), picture.height()) {
+            return None;
+        }
+        let (matrix, is_full_range) = color_coding(picture, self.is_still);
+        let matrix = match matrix {
+            ffi::SWS_CS_ITU709 => ColorMatrix::Bt709,
+            ffi::SWS_CS_FCC => ColorMatrix::Fcc,
+            ffi::SWS_CS_SMPTE240M => ColorMatrix::Smpte240m,
+            ffi::SWS_CS_BT2020 => ColorMatrix::Bt2020,
+            _ => ColorMatrix::Bt601,
+        };
+        let colors = ColorCoefficients::new(matrix, is_full_range);
+        Some(Unscaled { orientation: self.orientation(picture), colors })
     }
 
     fn scale(&mut self, picture: &frame::Video, to: (u32, u32)) -> Result<frame::Video> {

@@ -260,7 +260,17 @@ mod tests {
                 rgb.extend([wave(0.0), wave(1.0), wave(2.5)]);
             }
         }
-        Frame { width, height, rgb, time_s, index: number as u64, source_width: width, source_height: height }
+        Frame {
+            width,
+            height,
+            rgb,
+            time_s,
+            index: number as u64,
+            source_width: width,
+            source_height: height,
+            #[cfg(feature = "cuda")]
+            on_device: None,
+        }
     }
 
     fn clip(frames: Vec<Frame>, audio: Option<Vec<f32>>) -> Clip {

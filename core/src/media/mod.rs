@@ -12,6 +12,8 @@ pub(crate) mod convert;
 mod demuxer;
 mod drain;
 mod encode;
+#[cfg(feature = "cuda")]
+mod hardware;
 pub(crate) mod mix;
 mod note;
 pub(crate) mod pairs;
@@ -25,10 +27,14 @@ mod tests;
 mod video;
 
 use std::fmt;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 
+#[cfg(feature = "cuda")]
+pub use crate::cuda::surface::DevicePicture;
 pub use backend::{backend_version, has_decoder};
 pub use encode::encode;
 pub use note::Note;
@@ -53,6 +59,9 @@ pub struct Frame {
     pub source_width: usize,
     /// Height of the picture as displayed at full size (after rotation and pixel aspect), in pixels.
     pub source_height: usize,
+    /// The same picture where it was decoded, if that was a graphics processor and nothing was scaled.
+    #[cfg(feature = "cuda")]
+    pub on_device: Option<Arc<DevicePicture>>,
 }
 
 impl fmt::Debug for Frame {
@@ -169,11 +178,21 @@ pub struct Sampling {
     pub pairs: usize,
     /// Kept frames are scaled down so that the longer side has at most this many pixels. Default 1280.
     pub max_side: usize,
+    /// The graphics processor that decodes what it can, by its number. Default none.
+    #[cfg(feature = "cuda")]
+    pub gpu: Option<usize>,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { max_frames: 12, pick: None, pairs: 0, max_side: 1280 }
+        Self {
+            max_frames: 12,
+            pick: None,
+            pairs: 0,
+            max_side: 1280,
+            #[cfg(feature = "cuda")]
+            gpu: None,
+        }
     }
 }
 

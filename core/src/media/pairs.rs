@@ -59,6 +59,8 @@ mod tests {
             index,
             source_width: 1,
             source_height: 1,
+            #[cfg(feature = "cuda")]
+            on_device: None,
         };
         indices.iter().map(frame).collect()
     }

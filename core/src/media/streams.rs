@@ -119,7 +119,11 @@ impl<'a> Reel<'a> {
             if next_video.is_none() && next_sound.is_none() {
                 break;
             }
-            let (new_pictures, new_sound) = self.read(next_video, next_sound, keep, cancel)?;
+            #[cfg(feature = "cuda")]
+            let read = self.read_with_gpu(next_video, next_sound, keep, cancel)?;
+            #[cfg(not(feature = "cuda"))]
+            let read = self.read(next_video, next_sound, self.sampling, keep, cancel)?;
+            let (new_pictures, new_sound) = read;
             if next_video.is_some() {
                 pictures = new_pictures;
             }
@@ -130,11 +134,38 @@ impl<'a> Reel<'a> {
         Ok((pictures, sound))
     }
 
+    /// As [`Reel::read`]. Where something of the pictures failed that a GPU may have had a part in, they are decoded on the processor after all, so
+    /// with a GPU frames are handed on only when all of them are there.
+    #[cfg(feature = "cuda")]
+    fn read_with_gpu(
+        &self,
+        video: Option<&StreamScan>,
+        sound: Option<&StreamScan>,
+        keep: &mut dyn FnMut(Frame),
+        cancel: &CancelToken,
+    ) -> Result<(Pictures, Sound)> {
+        if video.is_none() || self.sampling.gpu.is_none() {
+            return self.read(video, sound, self.sampling, keep, cancel);
+        }
+        let mut frames = Vec::new();
+        let (pictures, heard) = self.read(video, sound, self.sampling, &mut |frame| frames.push(frame), cancel)?;
+        if pictures.failed == 0 && pictures.decoded > 0 {
+            frames.into_iter().for_each(keep);
+            return Ok((pictures, heard));
+        }
+        drop(frames);
+        let reason = pictures.failure.as_deref();
+        tracing::debug!(failed = pictures.failed, reason, "the pictures are decoded on the processor");
+        let sampling = Sampling { gpu: None, ..self.sampling.clone() };
+        Ok((self.read(video, None, &sampling, keep, cancel)?.0, heard))
+    }
+
     /// Reads the source once and decodes the two streams side by side.
     fn read(
         &self,
         video: Option<&StreamScan>,
         sound: Option<&StreamScan>,
+        sampling: &Sampling,
         keep: &mut dyn FnMut(Frame),
         cancel: &CancelToken,
     ) -> Result<(Pictures, Sound)> {
@@ -147,10 +178,10 @@ impl<'a> Reel<'a> {
             pictures.span_s = (start - scan.zero_s, end - scan.zero_s);
             pictures.expected = found.pictures;
             let wanted = Wanted {
-                times: wanted_times(self.sampling, pictures.span_s),
-                numbers: pairs::numbers(found.pictures, self.sampling.pairs),
+                times: wanted_times(sampling, pictures.span_s),
+                numbers: pairs::numbers(found.pictures, sampling.pairs),
             };
-            match VideoStream::open(&stream, found, scan.zero_s, scan.still, wanted, self.sampling, limits) {
+            match VideoStream::open(&stream, found, scan.zero_s, scan.still, wanted, sampling, limits) {
                 Ok(opened) => video_stream = Some(opened),
                 Err(error) => pictures.failure = Some(format!("{}: {error}", found.codec)),
             }

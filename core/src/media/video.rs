@@ -5,6 +5,8 @@ use ffmpeg_next::{codec, decoder, frame, threading, Packet, Stream};
 
 use super::convert::{Converter, Orientation};
 use super::drain::{drained, MAX_ERRORS_PER_PACKET};
+#[cfg(feature = "cuda")]
+use super::hardware::Hardware;
 use super::pick::{Keep, Picker};
 use super::scan::{seconds, StreamScan};
 use super::{raw, Frame, Limits, Sampling};
@@ -26,6 +28,8 @@ pub(super) struct Wanted {
 pub(super) struct VideoStream {
     decoder: decoder::Video,
     converter: Converter,
+    #[cfg(feature = "cuda")]
+    hardware: Option<Hardware>,
     picker: Picker,
     limits: Limits,
     time_base_s: f64,
@@ -76,6 +80,8 @@ impl VideoStream {
             ..threading::Config::default()
         });
         raw::limit_pixels(&mut context, limits.max_pixels);
+        #[cfg(feature = "cuda")]
+        let hardware = sampling.gpu.and_then(|gpu| Hardware::attach(&mut context, gpu));
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(stream.time_base());
         let orientation = stream
@@ -86,6 +92,8 @@ impl VideoStream {
         Ok(Self {
             decoder: decoder.video()?,
             converter: Converter::new(sampling.max_side, orientation, is_still),
+            #[cfg(feature = "cuda")]
+            hardware,
             picker: Picker::new(wanted.times, wanted.numbers),
             limits: limits.clone(),
             time_base_s: seconds(stream.time_base()),
@@ -168,7 +176,15 @@ impl VideoStream {
     fn keep(&mut self, which: &Keep, keep: &mut dyn FnMut(Frame)) {
         let kept = [(which.previous, &self.previous), (which.newest, &self.newest)];
         for picture in kept.into_iter().filter_map(|(wanted, picture)| wanted.then_some(picture)) {
-            match self.converter.convert(&picture.frame, picture.time_s, picture.index) {
+            let (frame, time_s, index) = (&picture.frame, picture.time_s, picture.index);
+            #[cfg(feature = "cuda")]
+            let converted = match &self.hardware {
+                Some(hardware) => hardware.convert(&mut self.converter, frame, time_s, index),
+                None => self.converter.convert(frame, time_s, index),
+            };
+            #[cfg(not(feature = "cuda"))]
+            let converted = self.converter.convert(frame, time_s, index);
+            match converted {
                 Ok(frame) => keep(frame),
                 Err(error) => {
                     self.failed += 1;

@@ -249,6 +249,20 @@ pub enum YuvLayout {
     I420,
     /// The same in little-endian words of 16 bits with values 0..=1023.
     Yuv420P10,
+    /// As [`YuvLayout::Nv12`] in little-endian words of 16 bits, of which the upper ten are the value.
+    P010,
+}
+
+impl YuvLayout {
+    /// Whether U and V lie in one plane in turns.
+    fn is_paired(self) -> bool {
+        matches!(self, YuvLayout::Nv12 | YuvLayout::P010)
+    }
+
+    /// Whether values are words of 16 bits.
+    fn is_wide(self) -> bool {
+        matches!(self, YuvLayout::Yuv420P10 | YuvLayout::P010)
+    }
 }
 
 /// A YUV picture.
@@ -260,7 +274,7 @@ pub struct YuvPicture<'a> {
     pub width: usize,
     /// In pixels.
     pub height: usize,
-    /// Rows from the top. The third plane of NV12 is not looked at.
+    /// Rows from the top. The third plane of NV12 and P010 is not looked at.
     pub planes: [&'a [u8]; 3],
     /// Bytes from one row to the next.
     pub strides: [usize; 3],
@@ -270,24 +284,18 @@ impl YuvPicture<'_> {
     /// The values of row `y` of luma (`which` 0), U (1) or V (2); `None` where the plane is too short.
     fn values(&self, which: usize, y: usize) -> Option<Vec<i32>> {
         let columns = if which == 0 { self.width } else { self.width.div_ceil(2) };
-        let is_paired = which > 0 && self.layout == YuvLayout::Nv12;
-        let plane = if is_paired { 1 } else { which };
-        let is_wide = self.layout == YuvLayout::Yuv420P10;
-        let bytes = if is_paired || is_wide { 2 * columns } else { columns };
+        let (plane, step, first) = if which > 0 && self.layout.is_paired() { (1, 2, which - 1) } else { (which, 1, 0) };
+        let width = if self.layout.is_wide() { 2 } else { 1 };
         let start = y.checked_mul(*self.strides.get(plane)?)?;
-        let row = self.planes.get(plane)?.get(start..start.checked_add(bytes)?)?;
-        Some(if is_wide {
-            row.chunks_exact(2).map(|b| b.iter().rev().fold(0, |word, &byte| word << 8 | i32::from(byte))).collect()
-        } else if is_paired {
-            row.iter().skip(which - 1).step_by(2).map(|&byte| i32::from(byte)).collect()
-        } else {
-            row.iter().map(|&byte| i32::from(byte)).collect()
-        })
+        let row = self.planes.get(plane)?.get(start..start.checked_add(columns * step * width)?)?;
+        let value = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | i32::from(byte));
+        let unused_bits = if self.layout == YuvLayout::P010 { 6 } else { 0 };
+        Some(row.chunks_exact(width).skip(first).step_by(step).map(|bytes| value(bytes) >> unused_bits).collect())
     }
 
     /// Step 1 for U (`which` 1) or V (2): `[rows of chroma][width]`.
     fn widened(&self, which: usize, taps: &[ChromaTap]) -> Option<Vec<Vec<i32>>> {
-        let shift = if self.layout == YuvLayout::Yuv420P10 { 9 } else { 7 };
+        let shift = if self.layout.is_wide() { 9 } else { 7 };
         let widen = |samples: Vec<i32>| {
             let at = |index: u32| samples.get(index as usize).copied().unwrap_or(0);
             let sum = |tap: &ChromaTap| {
@@ -313,7 +321,7 @@ pub fn to_rgb(picture: &YuvPicture<'_>, coefficients: &ColorCoefficients) -> Res
     let columns = column_taps(width);
     let u = picture.widened(1, &columns).ok_or_else(refused)?;
     let v = picture.widened(2, &columns).ok_or_else(refused)?;
-    let shift = if picture.layout == YuvLayout::Yuv420P10 { 5 } else { 7 };
+    let shift = if picture.layout.is_wide() { 5 } else { 7 };
     let row = |(y, tap): (usize, &ChromaTap)| {
         let luma = picture.values(0, y)?;
         let chroma = mixed(&u, tap).zip(mixed(&v, tap));

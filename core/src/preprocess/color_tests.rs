@@ -17,8 +17,12 @@ const MATRICES: [(ColorMatrix, color::Space); 5] = [
     (ColorMatrix::Smpte240m, color::Space::SMPTE240M),
     (ColorMatrix::Bt2020, color::Space::BT2020NCL),
 ];
-const LAYOUTS: [(YuvLayout, Pixel); 3] =
-    [(YuvLayout::Nv12, Pixel::NV12), (YuvLayout::I420, Pixel::YUV420P), (YuvLayout::Yuv420P10, Pixel::YUV420P10LE)];
+const LAYOUTS: [(YuvLayout, Pixel); 4] = [
+    (YuvLayout::Nv12, Pixel::NV12),
+    (YuvLayout::I420, Pixel::YUV420P),
+    (YuvLayout::Yuv420P10, Pixel::YUV420P10LE),
+    (YuvLayout::P010, Pixel::P010LE),
+];
 
 /// Whether libswscale is the version that is followed. Others may round differently, which nobody has looked at.
 fn is_followed() -> bool {
@@ -87,7 +91,7 @@ fn differences(
 proptest! {
     #[test]
     fn libswscale_gives_the_same(
-        (width, height) in (1u32..90, 1u32..90), layout in 0usize..3, matrix in 0usize..5, is_full_range: bool, seed: u64,
+        (width, height) in (1u32..90, 1u32..90), layout in 0usize..4, matrix in 0usize..5, is_full_range: bool, seed: u64,
         is_stark: bool,
     ) {
         if is_followed() {
@@ -124,6 +128,31 @@ fn large_and_narrow_pictures_are_libswscales() {
             assert_eq!(differences(layout, size, MATRICES[1], false, 3, false), (0, 0), "{size:?} {layout:?}");
         }
     }
+}
+
+/// What a decoder on a GPU gives as P010 is what one on the processor gives as planes.
+#[test]
+fn ten_bits_are_the_same_in_either_layout() {
+    let (width, height) = (62, 38);
+    let planar = picture(Pixel::YUV420P10LE, width, height, 9, false);
+    let mut paired = blank(Pixel::P010LE, width, height).unwrap();
+    let word = |plane: usize, x: usize, y: usize| {
+        let bytes = &planar.data(plane)[y * planar.stride(plane) + 2 * x..][..2];
+        (u16::from_le_bytes([bytes[0], bytes[1]]) << 6).to_le_bytes()
+    };
+    for (plane, step, rows) in [(0, 1, height as usize), (1, 2, height as usize / 2)] {
+        let stride = paired.stride(plane);
+        for y in 0..rows {
+            for x in 0..width as usize {
+                let from = if plane == 0 { 0 } else { 1 + x % 2 };
+                paired.data_mut(plane)[y * stride + 2 * x..][..2].copy_from_slice(&word(from, x / step, y));
+            }
+        }
+    }
+    let rgb = |source: &frame::Video| {
+        Converter::new(1 << 16, Orientation::default(), false).convert(source, 0.0, 0).unwrap().rgb
+    };
+    assert_eq!(rgb(&planar), rgb(&paired));
 }
 
 /// The kernels only put the channels of RGB in order; so does libswscale.

@@ -16,14 +16,23 @@ pub enum Format {
     Nv12,
     I420,
     Yuv420P10,
+    P010,
     Rgb24,
     Bgr24,
     Rgba,
     Bgra,
 }
 
-pub const FORMATS: [Format; 7] =
-    [Format::Nv12, Format::I420, Format::Yuv420P10, Format::Rgb24, Format::Bgr24, Format::Rgba, Format::Bgra];
+pub const FORMATS: [Format; 8] = [
+    Format::Nv12,
+    Format::I420,
+    Format::Yuv420P10,
+    Format::P010,
+    Format::Rgb24,
+    Format::Bgr24,
+    Format::Rgba,
+    Format::Bgra,
+];
 
 impl Format {
     /// Bytes of a row and number of rows, for each plane.
@@ -35,6 +44,7 @@ impl Format {
             Format::Yuv420P10 => {
                 vec![(2 * width, height), (2 * half_width, half_height), (2 * half_width, half_height)]
             }
+            Format::P010 => vec![(2 * width, height), (4 * half_width, half_height)],
             Format::Rgb24 | Format::Bgr24 => vec![(3 * width, height)],
             Format::Rgba | Format::Bgra => vec![(4 * width, height)],
         }
@@ -45,6 +55,7 @@ impl Format {
             Format::Nv12 => Some(YuvLayout::Nv12),
             Format::I420 => Some(YuvLayout::I420),
             Format::Yuv420P10 => Some(YuvLayout::Yuv420P10),
+            Format::P010 => Some(YuvLayout::P010),
             _ => None,
         }
     }
@@ -224,13 +235,17 @@ impl Source {
             let luma = |p: &[u8]| (77 * i64::from(p[0]) + 150 * i64::from(p[1]) + 29 * i64::from(p[2])) >> 6;
             return self.cropped_rgb().chunks_exact(3).map(luma).collect();
         }
-        let step = if self.format == Format::Yuv420P10 { 2 } else { 1 };
+        let (step, unused_bits) = match self.format {
+            Format::Yuv420P10 => (2, 0),
+            Format::P010 => (2, 6),
+            _ => (1, 0),
+        };
         let plane = &self.planes[0];
         let places = (0..self.crop.height).flat_map(|y| (0..self.crop.width).map(move |x| (x, y)));
         let luma = |(x, y): (usize, usize)| {
             let (x, y) = self.stored_place(self.crop.left + x, self.crop.top + y);
             match &plane.bytes[y * plane.stride + x * step..][..step] {
-                [low, high] => i64::from(u16::from_le_bytes([*low, *high])),
+                [low, high] => i64::from(u16::from_le_bytes([*low, *high]) >> unused_bits),
                 bytes => i64::from(bytes[0]) * 4,
             }
         };

@@ -32,6 +32,8 @@ fn clip(pairs: usize) -> Clip {
         index: i as u64,
         source_width: 40,
         source_height: 30,
+        #[cfg(feature = "cuda")]
+        on_device: None,
     };
     Clip {
         frames: (0..6).map(frame).collect(),
