@@ -17,8 +17,8 @@ mod cuda {
 
     /// Compute capabilities that get machine code. The first one's PTX is in the file, too, for those in between and to come.
     const CAPABILITIES: [&str; 7] = ["75", "80", "86", "89", "90", "100", "120"];
-    /// Those that are launched, `cuda/modules.rs`; the others are compiled and tested by themselves (tools/cuda_kernels.sh).
-    const KERNELS: [&str; 1] = ["picture"];
+    /// Those of `cuda/modules.rs`.
+    const KERNELS: [&str; 4] = ["picture", "audio", "face", "difference"];
     /// NVIDIA's libraries that candle and cudarc call. The runtime is not among them: it is linked, and looks for the driver by itself.
     const LIBRARIES: [&str; 5] = ["cuda", "nvrtc", "curand", "cublas", "cublasLt"];
 

@@ -39,17 +39,17 @@ pub struct Batch<'a> {
     pub chroma: Vec<ChromaTap>,
     pub colors: Vec<ColorCoefficients>,
     /// Where the windows from that many pixels begin, and the taps for that many columns, and rows.
-    window_starts: HashMap<usize, i32>,
+    window_starts: HashMap<i32, i32>,
     column_starts: HashMap<usize, i32>,
     row_starts: HashMap<usize, i32>,
 }
 
 impl<'a> Batch<'a> {
-    /// Each of `cuts`, to be resized to a square of `side` pixels on the device of this number. What was decoded there is taken from where it lies.
+    /// Each of `cuts`, for the device of this number. What was decoded there is taken from where it lies.
     ///
     /// # Errors
     /// `invalid_argument` for no cuts, or one whose buffer or part does not fit its size.
-    pub fn new(cuts: &[Cut<'a>], side: usize, filter: Filter, device: usize) -> Result<Self> {
+    pub fn new(cuts: &[Cut<'a>], device: usize) -> Result<Self> {
         if cuts.is_empty() {
             return Err(Error::invalid_argument("there are no pictures to be made"));
         }
@@ -64,17 +64,25 @@ impl<'a> Batch<'a> {
                 Some((surface, format)) => Frame { format, ..batch.refer_to(surface, cut.part)? },
                 None => batch.stage(cut, rows)?,
             };
-            let frame = Frame {
-                crop_width: whole(width)?,
-                crop_height: whole(height)?,
-                column_windows: batch.windows_from(width, side, filter)?,
-                row_windows: batch.windows_from(height, side, filter)?,
-                output: whole(output)?,
-                ..placed
-            };
+            let frame =
+                Frame { crop_width: whole(width)?, crop_height: whole(height)?, output: whole(output)?, ..placed };
             batch.frames.push(frame);
         }
         Ok(batch)
+    }
+
+    /// The same, to be resized to squares of `side` pixels.
+    ///
+    /// # Errors
+    /// `invalid_argument` where there is no such square.
+    pub fn resized_to(mut self, side: usize, filter: Filter) -> Result<Self> {
+        for index in 0..self.frames.len() {
+            let Frame { crop_width, crop_height, .. } = self.frames[index];
+            let column_windows = self.windows_from(crop_width, side, filter)?;
+            let row_windows = self.windows_from(crop_height, side, filter)?;
+            self.frames[index] = Frame { column_windows, row_windows, ..self.frames[index] };
+        }
+        Ok(self)
     }
 
     /// A part that is copied to the staging buffer.
@@ -117,12 +125,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Where the windows from `length` to `side` pixels begin.
-    fn windows_from(&mut self, length: usize, side: usize, filter: Filter) -> Result<i32> {
+    fn windows_from(&mut self, length: i32, side: usize, filter: Filter) -> Result<i32> {
         if let Some(&start) = self.window_starts.get(&length) {
             return Ok(start);
         }
         let start = whole(self.windows.len())?;
-        let table = resize_windows(length, side, filter)?;
+        let table = resize_windows(length.unsigned_abs() as usize, side, filter)?;
         let weights = self.weights.len();
         for window in table.windows {
             self.windows.push(Window {

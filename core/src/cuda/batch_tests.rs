@@ -88,7 +88,7 @@ fn pictures_of_both_kinds_are_those_of_the_processor() {
     cuts.push(Cut { part: [0, 0, 31, 17], ..cuts[0] });
 
     let side = 14;
-    let batch = Batch::new(&cuts, side, Filter::Bicubic, DEVICE).unwrap();
+    let batch = Batch::new(&cuts, DEVICE).unwrap().resized_to(side, Filter::Bicubic).unwrap();
     assert_eq!(batch.staged.len(), 2);
     let mut staging = vec![0; batch.staged_bytes];
     assert_eq!(batch.staged.iter().fold(0, |at, cut| cut.stage(&mut staging, at).unwrap()), staging.len());
@@ -138,7 +138,7 @@ fn a_picture_that_lies_elsewhere_is_staged() {
     let on_device = |surface: Surface| {
         let picture = DevicePicture::nowhere(surface);
         let cut = Cut { rgb: &rgb, width: 8, height: 6, part: [0, 0, 8, 6], decoded: Some(&picture) };
-        Batch::new(&[cut], 4, Filter::Bilinear, DEVICE).unwrap().staged.is_empty()
+        Batch::new(&[cut], DEVICE).unwrap().staged.is_empty()
     };
     assert!(on_device(here));
     assert!(!on_device(Surface { device: 0, ..here }));
@@ -149,12 +149,14 @@ fn a_picture_that_lies_elsewhere_is_staged() {
 
 #[test]
 fn senseless_cuts_are_refused() {
-    assert_eq!(Batch::new(&[], 4, Filter::Bilinear, 0).unwrap_err().name(), "invalid_argument");
+    assert_eq!(Batch::new(&[], 0).unwrap_err().name(), "invalid_argument");
     let rgb = noise(4 * 4 * 3, 1);
     for part in [[0, 0, 0, 4], [1, 0, 4, 4], [0, 5, 1, 1], [usize::MAX, 0, 1, 1]] {
         let cut = Cut { rgb: &rgb, width: 4, height: 4, part, decoded: None };
-        assert_eq!(Batch::new(&[cut], 4, Filter::Bilinear, 0).unwrap_err().name(), "invalid_argument", "{part:?}");
+        assert_eq!(Batch::new(&[cut], 0).unwrap_err().name(), "invalid_argument", "{part:?}");
     }
     let cut = Cut { rgb: &rgb[1..], width: 4, height: 4, part: [0, 0, 4, 4], decoded: None };
-    assert!(Batch::new(&[cut], 4, Filter::Bilinear, 0).is_err());
+    assert!(Batch::new(&[cut], 0).is_err());
+    let whole = Cut { rgb: &rgb, ..cut };
+    assert!(Batch::new(&[whole], 0).unwrap().resized_to(0, Filter::Bilinear).is_err());
 }

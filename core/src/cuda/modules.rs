@@ -38,6 +38,14 @@ macro_rules! module {
 
 /// `picture_batch`.
 pub const PICTURE: Module = module!("picture");
+/// Those of `sound_` and of `log_mel_`.
+pub const AUDIO: Module = module!("audio");
+/// `face_batch`.
+#[cfg(test)]
+pub const FACE: Module = module!("face");
+/// Those of `difference_`.
+#[cfg(test)]
+pub const DIFFERENCE: Module = module!("difference");
 
 /// What the sources include, by the names that they use.
 const HEADERS: [(&CStr, &str); 3] = [
@@ -167,7 +175,7 @@ fn failed(error: NvrtcError) -> Error {
 mod tests {
     use super::*;
 
-    const ALL: [Module; 1] = [PICTURE];
+    const ALL: [Module; 4] = [PICTURE, AUDIO, FACE, DIFFERENCE];
 
     /// NVRTC, which needs no GPU.
     fn compiler() -> bool {

@@ -11,6 +11,23 @@ pub const PICTURE_TILE_WIDTH: u32 = 32;
 pub const PICTURE_TILE_HEIGHT: u32 = 16;
 /// Threads of every block.
 pub const THREADS: u32 = 256;
+/// Blocks that share one recording in the `sound_` kernels.
+pub const SOUND_BLOCKS: u32 = 64;
+/// Blocks that share one pair of pictures in `difference_sums`.
+#[cfg(test)]
+pub const DIFFERENCE_BLOCKS: u32 = 32;
+/// Samples of a spectrum.
+#[cfg(test)]
+pub const MEL_WINDOW: usize = 400;
+/// Spectra that one block of `log_mel_frames` makes.
+#[cfg(test)]
+pub const MEL_FRAMES: u32 = 4;
+/// Blocks that share one recording in `log_mel_clamp`.
+#[cfg(test)]
+pub const MEL_CLAMP_BLOCKS: u32 = 64;
+/// What lies outside of a picture is black.
+#[cfg(test)]
+pub const OUTSIDE_BLACK: i32 = 0;
 /// Luma, then U and V in turns.
 pub const FORMAT_NV12: i32 = 0;
 /// The same in words, of which the upper ten bits are the value.
@@ -99,10 +116,91 @@ pub struct PictureParameters {
     pub element: i32,
 }
 
+/// One recording at 16 kHz.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Recording {
+    pub samples: u64,
+    pub output: u64,
+    pub length: i64,
+    pub first_frame: i64,
+}
+
+/// What the `sound_` kernels take.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SoundParameters {
+    pub recordings: u64,
+    pub partials: u64,
+    pub recording_count: i64,
+}
+
+/// What the `log_mel_` kernels take.
+#[cfg(test)]
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MelParameters {
+    pub recordings: u64,
+    pub window: u64,
+    pub cosines: u64,
+    pub bands: u64,
+    pub band_weights: u64,
+    pub frame_maxima: u64,
+    pub loudest: u64,
+    pub recording_count: i64,
+}
+
+/// One face, and where it lies in its picture.
+#[cfg(test)]
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Face {
+    pub matrix: [f32; 6],
+    pub frame: i32,
+    pub output: i32,
+}
+
+/// What `face_batch` takes.
+#[cfg(test)]
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FaceParameters {
+    pub frames: u64,
+    pub faces: u64,
+    pub chroma: u64,
+    pub colors: u64,
+    pub output: u64,
+    pub scale: [f32; 3],
+    pub shift: [f32; 3],
+    pub face_count: i32,
+    pub width: i32,
+    pub height: i32,
+    pub taps: i32,
+    pub outside: i32,
+    pub element: i32,
+}
+
+/// What the `difference_` kernels take.
+#[cfg(test)]
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DifferenceParameters {
+    pub frames: u64,
+    pub sums: u64,
+    pub scores: u64,
+    pub pair_count: i64,
+}
+
 // As the assertions at the end of parameters.cuh.
 const _: () = {
     assert!(size_of::<Frame>() == 104 && size_of::<ChromaTap>() == 8 && size_of::<ColorCoefficients>() == 24);
     assert!(size_of::<Window>() == 12 && size_of::<PictureParameters>() == 72);
+    assert!(size_of::<Recording>() == 32 && size_of::<SoundParameters>() == 24);
+};
+#[cfg(test)]
+const _: () = {
+    assert!(size_of::<Face>() == 32 && size_of::<FaceParameters>() == 88 && size_of::<MelParameters>() == 64);
+    assert!(size_of::<DifferenceParameters>() == 32);
 };
 
 /// Lets structures cross.
@@ -116,4 +214,6 @@ macro_rules! fit_for_the_device {
     };
 }
 
-fit_for_the_device!(Frame, ChromaTap, ColorCoefficients, Window, PictureParameters);
+fit_for_the_device!(Frame, ChromaTap, ColorCoefficients, Window, PictureParameters, Recording, SoundParameters);
+#[cfg(test)]
+fit_for_the_device!(MelParameters, Face, FaceParameters, DifferenceParameters);

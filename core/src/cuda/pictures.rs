@@ -7,15 +7,15 @@ use std::sync::Arc;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Storage, Tensor};
-use cudarc::driver::{CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
+use cudarc::driver::{CudaFunction, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
 use half::{bf16, f16};
 
 use super::batch::{whole, Batch, Cut};
 use super::modules::{Kernels, PICTURE};
 use super::parameters::{
-    PictureParameters, ELEMENT_BF16, ELEMENT_F16, ELEMENT_F32, FORMAT_RGB24, PICTURE_TILE_HEIGHT, PICTURE_TILE_WIDTH,
-    THREADS,
+    PictureParameters, ELEMENT_BF16, ELEMENT_F16, ELEMENT_F32, PICTURE_TILE_HEIGHT, PICTURE_TILE_WIDTH, THREADS,
 };
+use super::upload::{Uploaded, UploadedBatch};
 use crate::device::Place;
 use crate::error::Result;
 use crate::preprocess::{clip_normalised, unit_range, Filter};
@@ -59,28 +59,22 @@ impl Pictures {
     /// # Errors
     /// `invalid_argument` for no cuts, or one whose buffer or part does not fit its size; `out_of_memory`, `unreachable`.
     pub fn make(&self, cuts: &[Cut<'_>], side: usize, filter: Filter, levels: Levels) -> Result<Tensor> {
-        let mut batch = Batch::new(cuts, side, filter, self.device())?;
-        let pixels = self.stage(&batch)?;
-        let pixels_at = address(&self.stream, &pixels);
-        for frame in batch.frames.iter_mut().filter(|frame| frame.format == FORMAT_RGB24) {
-            frame.planes[0] += pixels_at;
-        }
+        let batch = Batch::new(cuts, self.device())?.resized_to(side, filter)?;
+        let is_all_staged = batch.staged.len() == cuts.len();
+        let batch = UploadedBatch::new(&self.stream, batch)?;
         let element = match self.dtype {
             DType::F32 => ELEMENT_F32,
             DType::F16 => ELEMENT_F16,
             _ => ELEMENT_BF16,
         };
-        let levels = self.upload(&self.levels(levels)?)?;
-        let frames = self.upload(&batch.frames)?;
-        let (windows, weights) = (self.upload(&batch.windows)?, self.upload(&batch.weights)?);
-        let (chroma, colors) = (self.upload(&batch.chroma)?, self.upload(&batch.colors)?);
+        let levels = Uploaded::new(&self.stream, &self.levels(levels)?)?;
         let parameters = PictureParameters {
-            frames: address(&self.stream, &frames),
-            windows: address(&self.stream, &windows),
-            weights: address(&self.stream, &weights),
-            chroma: address(&self.stream, &chroma),
-            colors: address(&self.stream, &colors),
-            levels: address(&self.stream, &levels),
+            frames: batch.frames.address(&self.stream),
+            windows: batch.windows.address(&self.stream),
+            weights: batch.weights.address(&self.stream),
+            chroma: batch.chroma.address(&self.stream),
+            colors: batch.colors.address(&self.stream),
+            levels: levels.address(&self.stream),
             frame_count: whole(cuts.len())?,
             width: whole(side)?,
             height: whole(side)?,
@@ -93,33 +87,12 @@ impl Pictures {
             DType::F16 => self.launch::<f16>(parameters, count)?,
             _ => self.launch::<bf16>(parameters, count)?,
         };
-        if batch.staged.len() < cuts.len() {
+        if !is_all_staged {
             // The decoded pictures may be freed from here on, in another stream.
             self.stream.synchronize().w()?;
         }
         let shape = (cuts.len(), 3, side, side);
         Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))
-    }
-
-    /// The parts that are in the host's memory, one after the other.
-    #[allow(unsafe_code, reason = "page-locked memory comes as it was left")]
-    fn stage(&self, batch: &Batch<'_>) -> Result<Option<CudaSlice<u8>>> {
-        if batch.staged.is_empty() {
-            return Ok(None);
-        }
-        // SAFETY: numbers may have any value, and those that are read are written first.
-        let mut staging = unsafe { self.stream.context().alloc_pinned::<u8>(batch.staged_bytes) }.w()?;
-        let buffer = staging.as_mut_slice().w()?;
-        let mut at = 0;
-        for cut in &batch.staged {
-            at = cut.stage(buffer, at)?;
-        }
-        Ok(Some(self.stream.clone_htod(&staging).w()?))
-    }
-
-    /// None where there is nothing, of which there is no memory on a device.
-    fn upload<T: DeviceRepr>(&self, values: &[T]) -> Result<Option<CudaSlice<T>>> {
-        Ok((!values.is_empty()).then(|| self.stream.clone_htod(values)).transpose().w()?)
     }
 
     /// What each of the 256 levels of red, green and blue becomes, as bytes of the encoder's type.
@@ -157,10 +130,4 @@ impl Pictures {
         unsafe { self.stream.launch_builder(&self.batch).arg(&parameters).launch(config) }.w()?;
         Ok(CudaStorage::wrap_cuda_slice(output, self.device.clone()))
     }
-}
-
-/// A slice's address on the device.
-fn address<T>(stream: &CudaStream, slice: &Option<CudaSlice<T>>) -> u64 {
-    // What is launched next in the stream comes after what the slice waits for.
-    slice.as_ref().map_or(0, |slice| slice.device_ptr(stream).0)
 }

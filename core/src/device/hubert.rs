@@ -7,10 +7,13 @@ use super::vit::mean_of_rows;
 use super::weights::Linear;
 use super::{download, Place};
 use crate::cancel::CancelToken;
+#[cfg(feature = "cuda")]
+use crate::cuda::audio::UnitVariance;
 use crate::encoders::hubert::{ConvLayer, HubertConfig, PositionalConv, FRAMES_AT_ONCE};
 use crate::encoders::transformer as host;
 use crate::encoders::Observer;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::preprocess::zero_mean_unit_variance;
 
 /// Frames of one product in the positional convolution: at full size their windows take 67 MB of f16.
 const POSITION_ROWS: usize = 256;
@@ -30,6 +33,9 @@ pub(crate) struct HubertParts<'a> {
 pub(crate) struct DeviceHubert {
     config: HubertConfig,
     place: Place,
+    /// None on candle's own device, whose memory is the host's.
+    #[cfg(feature = "cuda")]
+    unit_variance: Option<Box<UnitVariance>>,
     conv_layers: Vec<Conv>,
     feature_norm: LayerNorm,
     feature_projection: Linear,
@@ -110,6 +116,8 @@ impl DeviceHubert {
         Ok(Self {
             config: parts.config.clone(),
             place: place.clone(),
+            #[cfg(feature = "cuda")]
+            unit_variance: UnitVariance::new(place)?.map(Box::new),
             conv_layers: parts.conv_layers.iter().map(|layer| Conv::new(layer, place)).collect::<Result<_>>()?,
             feature_norm: LayerNorm::new(parts.feature_norm, place)?,
             feature_projection: Linear::of_encoder(parts.feature_projection, place)?,
@@ -119,10 +127,10 @@ impl DeviceHubert {
         })
     }
 
-    /// As [`Hubert::forward_observed`](crate::encoders::hubert::Hubert::forward_observed), for samples that were checked and normalised.
+    /// As [`Hubert::forward_observed`](crate::encoders::hubert::Hubert::forward_observed), for samples that were checked.
     pub(crate) fn forward(
         &self,
-        input: &[f32],
+        samples: &[f32],
         cancel: &CancelToken,
         mut observe: Option<&mut Observer<'_>>,
     ) -> Result<Vec<f32>> {
@@ -132,7 +140,9 @@ impl DeviceHubert {
             }
             Ok(())
         };
-        let features = self.conv_features(input, cancel)?;
+        let input = self.normalised(samples)?;
+        show("input_values", &input)?;
+        let features = self.conv_features(&input, cancel)?;
         show("conv_features", &features.t()?)?;
         let mut x = dense(&self.feature_projection, &self.feature_norm.forward(&features)?)?;
         drop(features);
@@ -154,16 +164,25 @@ impl DeviceHubert {
         download(&mean)
     }
 
+    /// `samples` as the convolutions take them, in f32.
+    fn normalised(&self, samples: &[f32]) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let Some(unit_variance) = &self.unit_variance {
+            return unit_variance.make(samples);
+        }
+        let values = zero_mean_unit_variance(samples)?;
+        Ok(Tensor::from_vec(values, samples.len(), self.place.device())?)
+    }
+
     /// `input` `[samples]` to `[frames, conv_dim]`, a stretch of frames at a time.
-    fn conv_features(&self, input: &[f32], cancel: &CancelToken) -> Result<Tensor> {
-        let frames = self.config.frames_of(input.len());
+    fn conv_features(&self, input: &Tensor, cancel: &CancelToken) -> Result<Tensor> {
+        let frames = self.config.frames_of(input.dim(0)?);
         let hop: usize = self.config.conv_stride.iter().product();
         let mut features = Vec::new();
         for first in (0..frames).step_by(FRAMES_AT_ONCE) {
             let samples = self.config.samples_for(FRAMES_AT_ONCE.min(frames - first)).unwrap_or(usize::MAX);
-            let stretch = input.get(first * hop..).and_then(|rest| rest.get(..samples));
-            let stretch = stretch.ok_or_else(|| Error::internal("a stretch of the recording is missing"))?;
-            let mut x = self.place.upload(stretch, &[samples, 1])?;
+            let stretch = input.narrow(0, first * hop, samples)?;
+            let mut x = stretch.reshape((samples, 1))?.to_dtype(self.place.dtype())?;
             for layer in &self.conv_layers {
                 cancel.check()?;
                 x = layer.forward(&x)?;

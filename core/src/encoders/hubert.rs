@@ -20,6 +20,8 @@ use crate::device::{DeviceHubert, HubertParts, Place, Placed};
 use crate::error::{Error, Result};
 use crate::gguf::{vector, Gguf, MappedFile};
 use crate::kernels::{add, sgemm, Isa, View};
+#[cfg(any(feature = "cuda", test))]
+use crate::preprocess::check_samples;
 use crate::preprocess::zero_mean_unit_variance;
 
 /// Frames whose samples go through the convolutions together: 5 s, 33 MB in the first layer at full size.
@@ -271,7 +273,7 @@ impl Hubert {
     pub fn forward(&self, samples: &[f32], cancel: &CancelToken) -> Result<Vec<f32>> {
         #[cfg(any(feature = "cuda", test))]
         if let Some(placed) = self.placed() {
-            return self.forward_placed(placed, &self.normalised(samples)?, cancel, None);
+            return self.forward_placed(placed, samples, cancel, None);
         }
         self.forward_observed(samples, cancel, &mut |_, _| {})
     }
@@ -288,12 +290,13 @@ impl Hubert {
         cancel: &CancelToken,
         observe: &mut Observer<'_>,
     ) -> Result<Vec<f32>> {
-        let input = self.normalised(samples)?;
-        observe("input_values", &input);
         #[cfg(any(feature = "cuda", test))]
         if let Some(placed) = self.placed() {
-            return self.forward_placed(placed, &input, cancel, Some(observe));
+            return self.forward_placed(placed, samples, cancel, Some(observe));
         }
+        self.check_length(samples)?;
+        let input = zero_mean_unit_variance(samples)?;
+        observe("input_values", &input);
         let features = self.conv_features(&input, cancel)?;
         observe("conv_features", &transposed(&features, self.config.conv_dim));
         let mut x =
@@ -318,8 +321,8 @@ impl Hubert {
         Ok(mean)
     }
 
-    /// `samples` as the convolutions take them.
-    fn normalised(&self, samples: &[f32]) -> Result<Vec<f32>> {
+    /// Refuses what makes no frame.
+    fn check_length(&self, samples: &[f32]) -> Result<()> {
         if samples.len() < self.min_samples() {
             return Err(Error::invalid_argument(format!(
                 "the recording has {} samples, the voice encoder needs {} at 16 kHz",
@@ -327,7 +330,7 @@ impl Hubert {
                 self.min_samples()
             )));
         }
-        zero_mean_unit_variance(samples)
+        Ok(())
     }
 
     /// `input` `[samples]` to `[frames, conv_dim]`, a stretch of frames at a time.
@@ -388,11 +391,13 @@ impl Hubert {
     fn forward_placed(
         &self,
         placed: &Placed<DeviceHubert>,
-        input: &[f32],
+        samples: &[f32],
         cancel: &CancelToken,
         observe: Option<&mut Observer<'_>>,
     ) -> Result<Vec<f32>> {
-        let mean = placed.run(|model| model.forward(input, cancel, observe))?;
+        self.check_length(samples)?;
+        check_samples(samples)?;
+        let mean = placed.run(|model| model.forward(samples, cancel, observe))?;
         check_finite(&mean, &self.path)?;
         Ok(mean)
     }

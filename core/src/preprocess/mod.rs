@@ -9,6 +9,8 @@ pub mod color;
 mod image;
 mod resize;
 
+#[cfg(any(feature = "cuda", test))]
+pub(crate) use self::audio::check_samples;
 pub use self::audio::zero_mean_unit_variance;
 pub use self::image::{clip_normalised, clip_picture, unit_picture, unit_range};
 pub use self::resize::{resize, resize_windows, Filter, ResizeWindow, ResizeWindows};
