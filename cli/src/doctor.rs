@@ -33,6 +33,10 @@ pub fn run(options: &DoctorOptions) -> io::Result<ExitCode> {
                     format!("cuda:{} {}, {memory:.0} GiB, compute capability {major}.{minor}", gpu.index, gpu.name);
                 report.say(true, "GPU", &text)?;
             }
+            match media::has_nvdec("h264") {
+                true => report.say(true, "NVDEC", "FFmpeg can decode on the GPU")?,
+                false => line("none", AnsiColor::Cyan, "NVDEC", "this FFmpeg decodes on the processor only")?,
+            }
         }
         Err(reason) => line("none", AnsiColor::Cyan, "GPU", &reason)?,
     }

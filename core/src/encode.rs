@@ -104,7 +104,7 @@ impl Encoders {
             pairs: frames / 2,
             max_side: MAX_SIDE,
             #[cfg(feature = "cuda")]
-            gpu: self.pictures.as_ref().map(Pictures::device),
+            gpu: self.pictures.as_ref().filter(|_| self.eva.place().is_some()).map(Pictures::device),
             ..sampling
         }
     }

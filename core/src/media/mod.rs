@@ -35,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 #[cfg(feature = "cuda")]
 pub use crate::cuda::surface::DevicePicture;
-pub use backend::{backend_version, has_decoder};
+pub use backend::{backend_version, has_decoder, has_nvdec};
 pub use encode::encode;
 pub use note::Note;
 pub use source::{FileReader, OpenFile, Source};
