@@ -111,11 +111,12 @@ mod cuda {
         fs::write(out.join("functions.rs"), tables).expect("a file in OUT_DIR");
     }
 
+    /// In the section of code whatever the compiler was in: without optimisation that is the data's, which cannot be run.
     const JUMP: &str = r#"
 #if defined(__x86_64__)
-#define JUMP(name) ".globl " #name "\n.hidden " #name "\n.type " #name ", @function\n" #name ":\n jmp *emotion_llama_" #name "(%rip)\n"
+#define JUMP(name) ".pushsection .text\n.globl " #name "\n.hidden " #name "\n.type " #name ", @function\n" #name ":\n jmp *emotion_llama_" #name "(%rip)\n.popsection\n"
 #elif defined(__aarch64__)
-#define JUMP(name) ".globl " #name "\n.hidden " #name "\n.type " #name ", %function\n" #name ":\n adrp x16, emotion_llama_" #name "\n ldr x16, [x16, #:lo12:emotion_llama_" #name "]\n br x16\n"
+#define JUMP(name) ".pushsection .text\n.globl " #name "\n.hidden " #name "\n.type " #name ", %function\n" #name ":\n adrp x16, emotion_llama_" #name "\n ldr x16, [x16, #:lo12:emotion_llama_" #name "]\n br x16\n.popsection\n"
 #else
 #error "CUDA is for x86-64 and aarch64"
 #endif
