@@ -1,7 +1,7 @@
 # make demo    what a person in a real video feels and why
 # make test    everything that CI checks
 # make pack    the built-in model, in build/packs
-# make bench BENCH=llm|encoders|media|pipeline|all BENCH_JSON=FILE   how long it takes on this machine, ours and others alternately
+# make bench BENCH=llm|encoders|media|pipeline|all BENCH_JSON=FILE   how long it takes on this machine, ours and others alternately (BENCH_ISA=avx2: with AVX2 at most)
 # make install PREFIX=…   libemotionllama with header, pkg-config and CMake files
 # make dist    the same as a tarball that works anywhere, in build/dist
 # make fuzz RUNS=1000000   mutated inputs to every reader, see docs/fuzzing.md
@@ -41,6 +41,7 @@ APT := $(shell command -v apt-get)
 test: lint pack clips $(if $(APT),sdks)
 	@bash tools/setup.sh test
 	cargo test --release --workspace
+	for isa in avx2 portable; do EMOTION_LLAMA_MAX_ISA=$$isa cargo test --release --workspace --test parity --test engine || exit 1; done
 	bash tools/test_aarch64.sh
 	bash tools/check_cuda.sh
 	bash tools/fuzz.sh
@@ -62,7 +63,7 @@ lint: setup
 	cargo clippy --release --manifest-path bindings/node/native/Cargo.toml --all-targets -- -D warnings
 
 bench: build pack clips
-	@BENCH="$(BENCH)" BENCH_JSON="$(BENCH_JSON)" BENCH_MARKDOWN="$(BENCH_MARKDOWN)" bash tools/bench.sh
+	@BENCH="$(BENCH)" BENCH_ISA="$(BENCH_ISA)" BENCH_JSON="$(BENCH_JSON)" BENCH_MARKDOWN="$(BENCH_MARKDOWN)" bash tools/bench.sh
 
 install: build
 	@bash tools/install_library.sh target/release $(PREFIX)

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use emotion_llama_core::kernels::Isa;
 use rayon::prelude::*;
 
 /// Bytes that are read, far more than caches hold.
@@ -29,7 +30,7 @@ pub fn multiply_add() -> (f64, usize) {
 }
 
 /// Seconds that products of 16-bit integers with sums of 32 bits take on all threads of the current pool, and how many operations they are (two to a
-/// product). Without AVX-512 VNNI none are measured.
+/// product). Elsewhere than on x86-64 with AVX2 none are measured.
 pub fn multiply_pairs() -> (f64, usize) {
     let began = Instant::now();
     let operations: usize = rayon::broadcast(|_| pairs()).into_iter().sum();
@@ -37,12 +38,15 @@ pub fn multiply_pairs() -> (f64, usize) {
 }
 
 fn pairs() -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512vnni") {
-        // SAFETY: the feature was found, and AVX-512 F comes with it.
-        return unsafe { vnni() };
+    match Isa::detect() {
+        // SAFETY: `detect` found the features, and those of AVX-512 that the function names are among them.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { vnni() },
+        // SAFETY: `detect` found AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { madd() },
+        _ => 0,
     }
-    0
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -64,20 +68,38 @@ fn vnni() -> usize {
     ROUNDS / 16 * 16 * 32 * 2
 }
 
-/// One thread's part; its operations.
-fn kernel() -> usize {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the feature was found.
-            return unsafe { avx512() };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the features were found.
-            return unsafe { avx2() };
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn madd() -> usize {
+    use std::arch::asm;
+    use std::arch::x86_64::{__m256i, _mm256_add_epi32, _mm256_set1_epi32, _mm256_setzero_si256};
+    let (a, b) = (black_box(_mm256_set1_epi32(3)), black_box(_mm256_set1_epi32(5)));
+    let mut sums = [_mm256_setzero_si256(); 12];
+    for _ in 0..ROUNDS / 12 {
+        for sum in &mut sums {
+            let product: __m256i;
+            // SAFETY: it reads and writes registers only. The products are all the same, and not `pure`, so that each is made.
+            unsafe {
+                asm!("vpmaddwd {0}, {1}, {2}", out(ymm_reg) product, in(ymm_reg) a, in(ymm_reg) b, options(nomem, nostack, preserves_flags));
+            }
+            *sum = _mm256_add_epi32(*sum, product);
         }
     }
-    chains::<4>()
+    black_box(sums);
+    ROUNDS / 12 * 12 * 16 * 2
+}
+
+/// One thread's part; its operations.
+fn kernel() -> usize {
+    match Isa::detect() {
+        // SAFETY: `detect` found the feature.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { avx512() },
+        // SAFETY: `detect` found the features.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { avx2() },
+        _ => chains::<4>(),
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anstream::stdout;
 use anstyle::{AnsiColor, Style};
 use emotion_llama_core::engine::{Engine, EngineOptions};
+use emotion_llama_core::kernels::{Isa, MAX_ISA_VARIABLE};
 use emotion_llama_core::pack::{find, PackRef};
 use emotion_llama_core::perceive::Observation;
 use emotion_llama_core::placement::gpus;
@@ -23,7 +24,13 @@ const DECODERS: [&str; 12] =
 pub fn run(options: &DoctorOptions) -> io::Result<ExitCode> {
     let mut report = Report { sound: true };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    report.say(true, "processor", &format!("{}, {threads} threads, {}", std::env::consts::ARCH, cpu_features()))?;
+    let kernels = Isa::detect();
+    let plain = if kernels == Isa::Portable { ": everything works, slowly" } else { "" };
+    let text = format!("{}, {threads} threads, {} kernels{plain}", std::env::consts::ARCH, kernels.name());
+    report.say(true, "processor", &text)?;
+    if let Some(limit) = std::env::var_os(MAX_ISA_VARIABLE).filter(|limit| !limit.is_empty()) {
+        line("note", AnsiColor::Cyan, "processor", &format!("{MAX_ISA_VARIABLE} is {}", limit.to_string_lossy()))?;
+    }
     match gpus() {
         Ok(found) => {
             for gpu in found {
@@ -100,25 +107,4 @@ impl Report {
 fn line(mark: &str, color: AnsiColor, name: &str, text: &str) -> io::Result<()> {
     let style = Style::new().fg_color(Some(color.into()));
     writeln!(stdout(), "{style}{mark:<8}{style:#} {name:<10} {text}")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cpu_features() -> String {
-    let known = [
-        ("avx2", std::is_x86_feature_detected!("avx2")),
-        ("fma", std::is_x86_feature_detected!("fma")),
-        ("f16c", std::is_x86_feature_detected!("f16c")),
-        ("avx512f", std::is_x86_feature_detected!("avx512f")),
-    ];
-    let present: Vec<&str> = known.into_iter().filter_map(|(name, present)| present.then_some(name)).collect();
-    if present.is_empty() {
-        "no vector extensions beyond SSE2: everything works, slowly".to_owned()
-    } else {
-        present.join(" ")
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn cpu_features() -> String {
-    "portable kernels".to_owned()
 }

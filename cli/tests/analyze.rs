@@ -288,6 +288,12 @@ fn doctor_and_pack_commands_describe_the_pack() {
 
     let list = command().args(["pack", "list"]).env("EMOTION_LLAMA_PACKS", pack().parent().unwrap()).output().unwrap();
     assert!(String::from_utf8_lossy(&list.stdout).contains("emotion-llama-mini"));
-    let missing = command().args(["doctor", "--pack", "no-such-pack"]).output().unwrap();
-    assert_eq!(missing.status.code(), Some(1));
+    let missing = |isa: &str| {
+        let arguments = ["doctor", "--pack", "no-such-pack"];
+        let output = command().args(arguments).env("EMOTION_LLAMA_MAX_ISA", isa).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(missing("portable").contains("portable kernels: everything works, slowly"));
+    assert_eq!(missing("none of them").matches(" kernels").count(), 1);
 }

@@ -17,6 +17,7 @@ mod bytes;
 mod crew;
 #[allow(unsafe_code)]
 mod dense;
+mod isa;
 // In the modules that may leave out the block every unsafe function is a run of instructions that its caller must have found: a block around each would say no more.
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 pub(crate) mod lanes;
@@ -39,6 +40,7 @@ pub use attention::{attend, Context};
 pub use blocks::{chunks, half, WeightType};
 pub use crew::{for_each, for_each_mut, for_each_row, with_crew, with_lasting_crew};
 pub use dense::{add, add_low_rank, attend_row, attend_rows, dot, rms_norm, AttentionShape};
+pub use isa::{Isa, MAX_ISA_VARIABLE};
 pub use linear::{linear, Finish};
 pub use product::{matmul, Weights};
 pub use quantize::pack;
@@ -58,39 +60,6 @@ pub enum Precision {
     /// With random weights at full size an encoder's output differs from f32's by 1.1 to 1.5 % of its length, of which the weights' rounding alone
     /// makes four fifths.
     Int8,
-}
-
-/// Which build of the hot loops runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isa {
-    /// Plain Rust, any CPU.
-    Portable,
-    /// x86-64 with AVX2, FMA and F16C.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// x86-64 with AVX-512 F, BW, VL and VNNI, and what `Avx2` has.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// aarch64, all of which has NEON.
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-}
-
-impl Isa {
-    /// The best that this CPU has.
-    pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-            let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-            let wide = wide && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni");
-            return if wide { Isa::Avx512 } else { Isa::Avx2 };
-        }
-        #[cfg(target_arch = "aarch64")]
-        let common = Isa::Neon;
-        #[cfg(not(target_arch = "aarch64"))]
-        let common = Isa::Portable;
-        common
-    }
 }
 
 #[cfg(test)]

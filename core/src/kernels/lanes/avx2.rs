@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Lanes;
+use super::{Lanes, RowLanes};
 
 /// 8 lanes. Needs AVX2, FMA and F16C.
 #[derive(Debug, Clone, Copy)]
@@ -147,5 +147,59 @@ unsafe impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn dot_groups(x: Self::Group, y: Self::Group) -> __m256 {
         _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(x[0], y[0]), _mm256_madd_epi16(x[1], y[1])))
+    }
+}
+
+/// Sixteen bytes of rows 0 and 4 from `from` on.
+#[inline(always)]
+unsafe fn every_fourth(from: *const u8, stride: usize) -> __m256i {
+    let first = _mm256_castsi128_si256(_mm_loadu_si128(from.cast()));
+    _mm256_inserti128_si256::<1>(first, _mm_loadu_si128(from.add(4 * stride).cast()))
+}
+
+/// The low 16 bits of each lane, where the high ones are 0, as halves.
+#[inline(always)]
+unsafe fn low_halves(x: __m256i) -> __m256 {
+    _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x)))
+}
+
+// SAFETY: the instructions are those that the type names.
+unsafe impl RowLanes for Avx2 {
+    #[inline(always)]
+    unsafe fn columns(from: *const u8, stride: usize) -> [__m256i; 4] {
+        let (a, b) = (every_fourth(from, stride), every_fourth(from.add(stride), stride));
+        let (c, d) = (every_fourth(from.add(2 * stride), stride), every_fourth(from.add(3 * stride), stride));
+        let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
+        [
+            _mm256_unpacklo_epi64(ab, cd),
+            _mm256_unpackhi_epi64(ab, cd),
+            _mm256_unpacklo_epi64(ab_high, cd_high),
+            _mm256_unpackhi_epi64(ab_high, cd_high),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn first_column(from: *const u8, stride: usize) -> __m256i {
+        Self::columns(from, stride)[0]
+    }
+    #[inline(always)]
+    unsafe fn and(x: __m256i, mask: i32) -> __m256i {
+        _mm256_and_si256(x, _mm256_set1_epi32(mask))
+    }
+    #[inline(always)]
+    unsafe fn or(x: __m256i, y: __m256i) -> __m256i {
+        _mm256_or_si256(x, y)
+    }
+    #[inline(always)]
+    unsafe fn shift_right<const BY: u32>(x: __m256i) -> __m256i {
+        _mm256_srl_epi32(x, _mm_cvtsi32_si128(BY as i32))
+    }
+    #[inline(always)]
+    unsafe fn halves(x: __m256i) -> (__m256, __m256) {
+        (low_halves(_mm256_and_si256(x, _mm256_set1_epi32(0xffff))), low_halves(_mm256_srli_epi32::<16>(x)))
+    }
+    #[inline(always)]
+    unsafe fn widen(x: __m256i) -> (__m256i, __m256i) {
+        (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x)), _mm256_srai_epi16::<8>(x))
     }
 }

@@ -5,6 +5,8 @@
 #[cfg(target_arch = "x86_64")]
 mod few;
 mod format;
+#[cfg(target_arch = "x86_64")]
+mod half_bytes;
 mod rounded;
 mod row;
 mod tile;
@@ -70,6 +72,10 @@ pub fn multiply<const W: usize>(
         #[cfg(target_arch = "x86_64")]
         if isa == Isa::Avx512 && weights.iter().any(|weights| weights.kind == WeightType::Q4K) {
             wide_row::cross(&rounded.values, &mut rounded.crossed);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx2 && weights.iter().any(|weights| half_bytes::takes(weights.kind)) {
+            half_bytes::cross(&rounded.values, &mut rounded.crossed);
         }
         tasks(weights, ROW_TASK, cancel, &|w, rows, first| {
             // SAFETY: no two tasks have rows in common, so their parts of the output do not overlap.
@@ -146,7 +152,9 @@ impl Tiling {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Self { tokens: 32, few: false, run: tiles_avx512::<Avx512, 6, 2> },
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 if n <= 8 => Self { tokens: 8, few: false, run: tiles_avx2::<6, 1> },
+            Isa::Avx2 if n <= 4 => Self { tokens: 4, few: true, run: few_avx2::<4> },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 if n <= 8 => Self { tokens: 8, few: true, run: few_avx2::<8> },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Self { tokens: 16, few: false, run: tiles_avx2::<4, 2> },
             #[cfg(target_arch = "aarch64")]
@@ -171,11 +179,25 @@ unsafe fn tiles_avx2<const R: usize, const V: usize>(task: &Tiles<'_>) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 unsafe fn few_avx512<const T: usize>(task: &Tiles<'_>) {
+    few_of::<Avx512, T>(task);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn few_avx2<const T: usize>(task: &Tiles<'_>) {
+    few_of::<Avx2, T>(task);
+}
+
+/// # Safety
+/// As for [`tiles`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn few_of<L: RowLanes, const T: usize>(task: &Tiles<'_>) {
     match task.rows.kind {
-        WeightType::Q4_0 => few::<Avx512, few::Q4_0, T>(task),
-        WeightType::Q4_1 => few::<Avx512, few::Q4_1, T>(task),
-        WeightType::Q8_0 => few::<Avx512, few::Q8_0, T>(task),
-        WeightType::Q4K => few::<Avx512, few::Q4K, T>(task),
+        WeightType::Q4_0 => few::<L, few::Q4_0, T>(task),
+        WeightType::Q4_1 => few::<L, few::Q4_1, T>(task),
+        WeightType::Q8_0 => few::<L, few::Q8_0, T>(task),
+        WeightType::Q4K => few::<L, few::Q4K, T>(task),
         _ => (),
     }
 }
@@ -265,7 +287,11 @@ unsafe fn by_row_avx512(rows: Weights<'_>, x: &Rounded, out: &mut [f32]) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn by_row_avx2(rows: Weights<'_>, x: &Rounded, out: &mut [f32]) {
-    by_row_of::<Avx2>(rows, x, out);
+    if half_bytes::takes(rows.kind) {
+        half_bytes::multiply(rows.kind, rows.bytes, x, out);
+    } else {
+        by_row_of::<Avx2>(rows, x, out);
+    }
 }
 
 /// # Safety

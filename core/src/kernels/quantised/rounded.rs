@@ -26,7 +26,7 @@ pub struct Rounded {
     pub scales: Vec<f32>,
     /// The sum of the activations of a group, as they were, `[n, columns / 32]`.
     pub sums: Vec<f32>,
-    /// The values in the order of `wide_row`, where it is used.
+    /// The values in the order of `wide_row` or `half_bytes`, where these are used.
     pub crossed: Vec<i16>,
 }
 
