@@ -41,7 +41,6 @@ APT := $(shell command -v apt-get)
 test: lint pack clips $(if $(APT),sdks)
 	@bash tools/setup.sh test
 	cargo test --release --workspace
-	for isa in avx2 portable; do EMOTION_LLAMA_MAX_ISA=$$isa cargo test --release --workspace --test parity --test engine || exit 1; done
 	bash tools/test_aarch64.sh
 	bash tools/check_cuda.sh
 	bash tools/fuzz.sh
