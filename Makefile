@@ -9,6 +9,7 @@
 # make test-sdks   installs them in empty directories, runs tests, conformance cases and examples there, and prints a table
 # make test-server the page in Chromium, the API guide's snippets, published clients, load and kills, against `emotion-llama serve`
 # make test-cuda  on a machine with an NVIDIA GPU: what runs on it against the processor
+# make bench-cuda BENCH_JSON=FILE  there too: pictures beside torchvision, encoders beside PyTorch
 # make lint    rustfmt and clippy
 
 PACK   := build/packs/emotion-llama-mini
@@ -18,7 +19,7 @@ CLIP   ?= build/clips/1001_DFA_ANG_XX.flv
 PREFIX ?= /usr/local
 SDKS   := python node go java csharp
 
-.PHONY: all setup pack clips build demo test test-cuda fuzz lint bench install dist sdks test-sdks test-server $(SDKS:%=sdk-%)
+.PHONY: all setup pack clips build demo test test-cuda fuzz lint bench bench-cuda install dist sdks test-sdks test-server $(SDKS:%=sdk-%)
 all: build
 
 setup:
@@ -63,6 +64,11 @@ lint: setup
 
 bench: build pack clips
 	@BENCH="$(BENCH)" BENCH_ISA="$(BENCH_ISA)" BENCH_JSON="$(BENCH_JSON)" BENCH_MARKDOWN="$(BENCH_MARKDOWN)" bash tools/bench.sh
+
+bench-cuda:
+	@python3 tools/cuda/has_gpu.py
+	@$(MAKE) --no-print-directory build pack
+	@BENCH=cuda BENCH_JSON="$(BENCH_JSON)" BENCH_MARKDOWN="$(BENCH_MARKDOWN)" bash tools/bench.sh
 
 install: build
 	@bash tools/install_library.sh target/release $(PREFIX)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the benchmark suite with its peers. BENCH=llm|encoders|media|pipeline|all (default all), BENCH_JSON=FILE and BENCH_MARKDOWN=FILE for what is
-# measured, BENCH_ROUNDS=9, BENCH_THREADS=2. The peers come from PyPI and npm, each part's own, into build/bench; llama.cpp is compiled for this processor.
+# Runs the benchmark suite with its peers. BENCH=llm|encoders|media|pipeline|cuda|all (default all, which is all but cuda), BENCH_JSON=FILE and
+# BENCH_MARKDOWN=FILE for what is measured, BENCH_ROUNDS=9, BENCH_THREADS=2. The peers come from PyPI and npm, each part's own, into build/bench; llama.cpp is compiled for this processor.
 # BENCH_ISA=avx2 measures all as on a processor that has no more than AVX2.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +8,7 @@ part=${BENCH:-all}
 venv=build/bench/venv
 compile=(-DGGML_NATIVE=ON)
 install=(--quiet --disable-pip-version-check --no-binary llama-cpp-python)
+program=target/release/emotion-llama-bench
 
 case ${BENCH_ISA:-} in
 "") ;;
@@ -27,8 +28,13 @@ case $part in
 all) parts=(llm encoders media) ;;
 llm | encoders | media) parts=("$part") ;;
 pipeline) parts=() ;;
+cuda)
+  python3 tools/cuda/has_gpu.py
+  parts=(cuda)
+  venv=build/bench/venv-cuda
+  ;;
 *)
-  echo "bench: BENCH is '$part'; give llm, encoders, media, pipeline or all" >&2
+  echo "bench: BENCH is '$part'; give llm, encoders, media, pipeline, cuda or all" >&2
   exit 2
   ;;
 esac
@@ -48,6 +54,23 @@ if [[ " ${parts[*]-} " == *" media "* ]] && [ ! -d build/bench/node_modules ]; t
   npm install --prefix build/bench --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error >/dev/null
 fi
 
+if [ "$part" = cuda ]; then
+  bash tools/cuda_kernels.sh
+  program=build/cuda/built/emotion-llama-bench
+  (
+    . tools/cuda/environment.sh
+    cargo build --release --workspace --features emotion-llama-bench/cuda
+  )
+  mkdir -p "$(dirname "$program")"
+  cp target/release/emotion-llama-bench "$program"
+  # The programs without CUDA lie at their places again for whoever comes next.
+  cargo build --release --workspace
+  # cuBLAS and cuRAND, which PyTorch's packages bring.
+  libraries=$(echo "$PWD/$venv"/lib/python3*/site-packages/nvidia/cu13/lib)
+  export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+fi
+
+export BENCH_PROGRAM=${BENCH_PROGRAM:-$PWD/$program}
 options=("$part" --rounds "${BENCH_ROUNDS:-9}")
 [ -z "${BENCH_JSON:-}" ] || options+=(--json "$BENCH_JSON")
 [ -z "${BENCH_MARKDOWN:-}" ] || options+=(--markdown "$BENCH_MARKDOWN")

@@ -9,7 +9,7 @@ work=${BUILD_CUDA:-build/cuda}
 bash tools/cuda_kernels.sh
 . tools/cuda/environment.sh
 
-cargo clippy --release --workspace --all-targets --features emotion-llama-core/cuda -- -D warnings
+cargo clippy --release --workspace --all-targets --features emotion-llama-core/cuda,emotion-llama-bench/cuda -- -D warnings
 # NVRTC compiles what the library carries; it needs no GPU, and lies beside the compiler.
 LD_LIBRARY_PATH="$toolkit/lib" cargo test --release --workspace --features emotion-llama-core/cuda --lib -- cuda:: --nocapture |
   tee "$work/tested.txt"

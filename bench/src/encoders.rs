@@ -62,6 +62,17 @@ impl Encoder {
         }
     }
 
+    /// Has it compute on a GPU.
+    #[cfg(feature = "cuda")]
+    pub fn move_to_device(&mut self, place: &emotion_llama_core::device::Place) -> Result<()> {
+        match self {
+            Self::Eva(eva, _) => eva.move_to_device(place),
+            Self::Hubert(hubert, _) => hubert.move_to_device(place),
+            Self::Mae(mae, _) => mae.move_to_device(place),
+            Self::VideoMae(videomae, _) => videomae.move_to_device(place),
+        }
+    }
+
     /// Seconds of one run.
     pub fn run(&self) -> Result<f64> {
         let began = Instant::now();
@@ -208,8 +219,9 @@ impl File {
 pub fn write(name: &str, kind: &str, path: &Path) -> Result<u64> {
     let kind = match kind {
         "f32" => WeightType::F32,
+        "f16" => WeightType::F16,
         "q8_0" => WeightType::Q8_0,
-        _ => return Err(Error::invalid_argument(format!("{kind:?} is none of f32, q8_0"))),
+        _ => return Err(Error::invalid_argument(format!("{kind:?} is none of f32, f16, q8_0"))),
     };
     let mut file = File { header: GgufHeader::new(&format!("emotion-llama-{name}")), prefix: name.to_owned(), kind };
     match name {

@@ -6,11 +6,16 @@
 //! · `face load PACK CLIP FRAMES THREADS` · `face read` · `media CLIP FRAMES SIDE` · `speech load PACK CLIP THREADS` · `speech encode`, a window of 30 s
 //! · `speech decode TOKENS` after such a window · `speech transcribe`, the clip's sound · `speech voice`, its hidden states
 //! · `pipeline …`, see there
-//! · `encoder write NAME f32|q8_0 FILE` (gives its bytes) · `encoder load NAME FILE THREADS` · `encoder run` · `encoder loss NAME FILE`, how far the
+//! · `encoder write NAME f32|f16|q8_0 FILE` (gives its bytes) · `encoder load NAME FILE THREADS` · `encoder run` · `encoder loss NAME FILE`, how far the
 //! loaded encoder's output is from that of FILE, a ratio
+//! · with the feature `cuda`: `gpu open INDEX` (gigabytes of memory) · `gpu copy` (gigabytes a second that copies in its memory read and write) ·
+//! `gpu pictures COUNT WIDTH HEIGHT SIDE` · `gpu kernel COUNT WIDTH HEIGHT SIDE`, on the device alone · `gpu encoder` and `gpu llm` move what is
+//! loaded there
 
 mod encoders;
 mod face;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod machine;
 mod media;
 mod pipeline;
@@ -29,7 +34,7 @@ use crate::face::Face;
 use crate::speech::Speech;
 
 fn main() {
-    let mut bench = Bench { llm: None, encoder: None, face: None, speech: None, pipeline: Default::default() };
+    let mut bench = Bench::default();
     for line in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match bench.run(&words) {
@@ -41,12 +46,15 @@ fn main() {
     }
 }
 
+#[derive(Default)]
 struct Bench {
     llm: Option<(Llama, rayon::ThreadPool)>,
     face: Option<(Face, rayon::ThreadPool)>,
     speech: Option<(Speech, rayon::ThreadPool)>,
     encoder: Option<(Encoder, rayon::ThreadPool)>,
     pipeline: pipeline::Pipeline,
+    #[cfg(feature = "cuda")]
+    gpu: gpu::Gpu,
 }
 
 fn number(word: &str) -> Result<usize> {
@@ -71,6 +79,18 @@ impl Bench {
                 Ok(amount as f64 / 1e9 / seconds)
             }
             ["pipeline", rest @ ..] => self.pipeline.run(rest),
+            #[cfg(feature = "cuda")]
+            ["gpu", what @ ("llm" | "encoder")] => {
+                let began = Instant::now();
+                match (*what, &mut self.llm, &mut self.encoder) {
+                    ("llm", Some((llama, _)), _) => llama.move_to_device(self.gpu.place()?)?,
+                    ("encoder", _, Some((encoder, _))) => encoder.move_to_device(self.gpu.place()?)?,
+                    _ => return Err(Error::invalid_argument(format!("no {what} is loaded"))),
+                }
+                Ok(began.elapsed().as_secs_f64())
+            }
+            #[cfg(feature = "cuda")]
+            ["gpu", rest @ ..] => self.gpu.run(rest),
             ["llm", "load", file, threads] => {
                 let pool = pool(threads)?;
                 let began = Instant::now();

@@ -1,6 +1,6 @@
 """The benchmark suite: ours and the peer's alternately in one run, medians, as JSON and as a table.
 
-    python bench/suite [llm|encoders|speech|media|pipeline|all] [--json FILE] [--markdown FILE] [--rounds 9]
+    python bench/suite [llm|encoders|speech|media|pipeline|cuda|all] [--json FILE] [--markdown FILE] [--rounds 9]
 
 The peers come from the registries: tools/bench.sh installs them. SPDX-License-Identifier: Apache-2.0
 """
@@ -16,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measure import Machine, Ours, table  # noqa: E402
 
 # A suite's modules with `rows(ours, machine, rounds)`; they are imported only when they are wanted, with their peers.
-SUITES = {"llm": ["llm"], "encoders": ["encoders", "speech"], "speech": ["speech"], "media": ["media"], "pipeline": ["pipeline"]}
+SUITES = {"llm": ["llm"], "encoders": ["encoders", "speech"], "speech": ["speech"], "media": ["media"], "pipeline": ["pipeline"], "cuda": ["cuda"]}
+# What `all` leaves out: it needs a GPU.
+ALONE = {"cuda"}
 
 
 def main():
@@ -30,7 +32,7 @@ def main():
         machine = Machine(ours)
         print(machine)
         rows = []
-        for name in dict.fromkeys(name for suite, names in SUITES.items() if options.suite in (suite, "all") for name in names):
+        for name in dict.fromkeys(name for suite, names in SUITES.items() if options.suite == suite or options.suite == "all" and suite not in ALONE for name in names):
             for row in importlib.import_module(name).rows(ours, machine, options.rounds):
                 print(row, flush=True)
                 rows.append(row)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "target/release/emotion-llama-bench"
+PROGRAM = Path(os.environ.get("BENCH_PROGRAM", ROOT / "target/release/emotion-llama-bench"))
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 
 
@@ -35,6 +35,9 @@ class Ours:
 class Machine:
     """What this machine can do at most, with so many threads."""
 
+    # What there is to say of a GPU: name, memory, gigabytes a second of its copies, TFLOP/s. The part `cuda` fills it in.
+    gpu = None
+
     def __init__(self, ours):
         self.threads = THREADS
         self.read_gb_s = max(ours("machine", "read", THREADS) for _ in range(3))
@@ -43,10 +46,15 @@ class Machine:
         self.processor = f"{names[0]}, {len(names)} processors" if names else "unknown"
 
     def json(self):
-        return {"processor": self.processor, "threads": self.threads, "read_gb_s": self.read_gb_s, "f32_gflop_s": self.f32_gflop_s}
+        processor = {"processor": self.processor, "threads": self.threads, "read_gb_s": self.read_gb_s, "f32_gflop_s": self.f32_gflop_s}
+        return processor | ({"gpu": self.gpu} if self.gpu else {})
 
     def __str__(self):
-        return f"{self.processor}; {self.threads} threads read {self.read_gb_s:.1f} GB/s and do {self.f32_gflop_s:.0f} GFLOP/s in f32"
+        processor = f"{self.processor}; {self.threads} threads read {self.read_gb_s:.1f} GB/s and do {self.f32_gflop_s:.0f} GFLOP/s in f32"
+        if not self.gpu:
+            return processor
+        copies = "copies {copy_gb_s:.0f} GB/s (read and written) and does {f16_tflop_s:.0f} TFLOP/s in f16".format(**self.gpu)
+        return f"{processor}; {self.gpu['name']} {copies}"
 
 
 class Row:

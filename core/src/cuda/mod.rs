@@ -18,6 +18,8 @@ mod libraries;
 #[cfg(all(test, feature = "cuda"))]
 mod log_mel;
 #[cfg(feature = "cuda")]
+pub mod measure;
+#[cfg(feature = "cuda")]
 mod modules;
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "tested without the feature, and used with it"))]
 pub mod parameters;

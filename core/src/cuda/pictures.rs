@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Storage, Tensor};
+use cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use cudarc::driver::{CudaFunction, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
 use half::{bf16, f16};
 
@@ -59,6 +60,21 @@ impl Pictures {
     /// # Errors
     /// `invalid_argument` for no cuts, or one whose buffer or part does not fit its size; `out_of_memory`, `unreachable`.
     pub fn make(&self, cuts: &[Cut<'_>], side: usize, filter: Filter, levels: Levels) -> Result<Tensor> {
+        self.make_timed(cuts, side, filter, levels, &mut None)
+    }
+
+    /// As [`Pictures::make`]. Puts the milliseconds that the launch took on the device into `milliseconds`, if there is something in it.
+    ///
+    /// # Errors
+    /// As [`Pictures::make`].
+    pub fn make_timed(
+        &self,
+        cuts: &[Cut<'_>],
+        side: usize,
+        filter: Filter,
+        levels: Levels,
+        milliseconds: &mut Option<f32>,
+    ) -> Result<Tensor> {
         let batch = Batch::new(cuts, self.device())?.resized_to(side, filter)?;
         let is_all_staged = batch.staged.len() == cuts.len();
         let batch = UploadedBatch::new(&self.stream, batch)?;
@@ -83,9 +99,9 @@ impl Pictures {
         };
         let count = cuts.len() * 3 * side * side;
         let storage = match self.dtype {
-            DType::F32 => self.launch::<f32>(parameters, count)?,
-            DType::F16 => self.launch::<f16>(parameters, count)?,
-            _ => self.launch::<bf16>(parameters, count)?,
+            DType::F32 => self.launch::<f32>(parameters, count, milliseconds)?,
+            DType::F16 => self.launch::<f16>(parameters, count, milliseconds)?,
+            _ => self.launch::<bf16>(parameters, count, milliseconds)?,
         };
         if !is_all_staged {
             // The decoded pictures may be freed from here on, in another stream.
@@ -111,7 +127,12 @@ impl Pictures {
 
     /// Runs the kernel, which fills `count` values.
     #[allow(unsafe_code, reason = "a kernel is launched")]
-    fn launch<T>(&self, mut parameters: PictureParameters, count: usize) -> Result<CudaStorage>
+    fn launch<T>(
+        &self,
+        mut parameters: PictureParameters,
+        count: usize,
+        milliseconds: &mut Option<f32>,
+    ) -> Result<CudaStorage>
     where
         T: DeviceRepr + candle_core::cuda_backend::CudaDType,
     {
@@ -125,9 +146,17 @@ impl Pictures {
             parameters.frame_count.unsigned_abs(),
         );
         let config = LaunchConfig { grid_dim: grid, block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
+        let mut launch = self.stream.launch_builder(&self.batch);
+        launch.arg(&parameters);
+        if milliseconds.is_some() {
+            launch.record_kernel_launch(CU_EVENT_DEFAULT);
+        }
         // SAFETY: the kernel takes this structure by value. Its addresses are those of slices that live until after the launch, and freeing
         // them comes behind it in the stream's order; frames and windows were checked to lie inside of what they point at, or the caller says so.
-        unsafe { self.stream.launch_builder(&self.batch).arg(&parameters).launch(config) }.w()?;
+        let events = unsafe { launch.launch(config) }.w()?;
+        if let Some((began, ended)) = events {
+            *milliseconds = Some(began.elapsed_ms(&ended).w()?);
+        }
         Ok(CudaStorage::wrap_cuda_slice(output, self.device.clone()))
     }
 }

@@ -22,6 +22,9 @@ use std::sync::Arc;
 
 pub use candle_core::{DType, Device, Tensor};
 
+#[cfg(feature = "cuda")]
+pub use crate::cuda::measure;
+
 pub(crate) use cache::DeviceCache;
 pub(crate) use hubert::{DeviceHubert, HubertParts};
 pub(crate) use llama::DeviceLlama;
