@@ -50,7 +50,7 @@ impl Session {
         Ok(analysis)
     }
 
-    /// Forgets the questions and answers, and keeps what was read of the clip.
+    /// Forgets the questions and answers, and keeps what was read of the clip. What a graphics processor held that was lost is read again.
     pub fn reset(&mut self) {
         self.memory.forget_turns();
     }

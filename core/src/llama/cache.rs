@@ -125,6 +125,16 @@ impl KvCache {
     }
 }
 
+impl KvCache {
+    /// Whether what is held is on a device that was lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        #[cfg(any(feature = "cuda", test))]
+        return self.device.as_ref().is_some_and(|held| held.place().is_lost());
+        #[cfg(not(any(feature = "cuda", test)))]
+        false
+    }
+}
+
 #[cfg(any(feature = "cuda", test))]
 impl KvCache {
     /// The rows on a device.

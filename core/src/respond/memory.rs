@@ -49,8 +49,11 @@ impl Memory {
         self.held
     }
 
-    /// Forgets the turns and keeps the clip.
+    /// Forgets the turns and keeps the clip, unless that is on a device that was lost.
     pub(crate) fn forget_turns(&mut self) {
+        if self.cache.is_lost() {
+            self.clip = 0;
+        }
         self.held = self.clip;
         self.unread.clear();
         self.cache.truncate(self.held);

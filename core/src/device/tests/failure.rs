@@ -15,6 +15,7 @@ use crate::media::{Clip, Waveform};
 use crate::pack::{Loading, Pack};
 use crate::placement::GpuInfo;
 use crate::request::{ClipRequest, Transcript};
+use crate::session::Session;
 
 /// As cudarc writes an error of the driver.
 fn driver(text: &str) -> CandleError {
@@ -74,10 +75,17 @@ fn an_engine_says_what_it_computes_with_and_goes_on_without_its_device() {
     (request.question.sampling.greedy, request.question.sampling.max_new_tokens) = (true, 4);
     let ask = || engine.analyze_clip(&silence(), &request, &cancel, &mut |_| {});
     let before = ask().unwrap();
+    let observation = engine.observe_clip(&silence(), &request, &cancel, &mut |_| {}).unwrap();
+    let mut session = Session::new(&engine, observation);
+    session.ask(&request.question, &cancel, &mut |_| {}).unwrap();
     here.run(|| Err::<(), _>(Error::unreachable("unplugged"))).unwrap_err();
     assert_eq!(devices(&engine), json!(["cpu"]));
     assert!(engine.gpu().is_none());
     assert_eq!(ask().unwrap().emotion, before.emotion);
+    // A conversation is over, and begins again where everything else goes on.
+    assert_eq!(session.ask(&request.question, &cancel, &mut |_| {}).unwrap_err().kind, ErrorKind::Unreachable);
+    session.reset();
+    assert_eq!(session.ask(&request.question, &cancel, &mut |_| {}).unwrap().emotion, before.emotion);
 }
 
 /// A clip of nothing but a second of silence.
