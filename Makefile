@@ -42,6 +42,8 @@ APT := $(shell command -v apt-get)
 test: lint pack clips $(if $(APT),sdks)
 	@bash tools/setup.sh test
 	cargo test --release --workspace
+	EMOTION_LLAMA_MAX_ISA=avx2 cargo test --release --workspace --test parity --test engine
+	EMOTION_LLAMA_MAX_ISA=portable cargo test --release --workspace --test parity
 	bash tools/test_aarch64.sh
 	bash tools/check_cuda.sh
 	bash tools/fuzz.sh
