@@ -77,3 +77,13 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 }
+
+impl Llama {
+    /// One step of a [`Decoder`] of its own: token `id` after what `cache` holds; gives the logits `[vocab]` of the next token.
+    ///
+    /// # Errors
+    /// As [`Decoder::step`].
+    pub fn decode(&self, id: u32, cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
+        Ok(Decoder::new(self).step(&[id], std::slice::from_mut(cache), cancel)?.to_vec())
+    }
+}

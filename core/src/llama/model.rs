@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::cache::KvCache;
 use super::config::LlamaConfig;
-use super::decoder::Decoder;
 use super::lora::{Adapter, LoraWeights};
 use crate::cancel::CancelToken;
 #[cfg(any(feature = "cuda", test))]
@@ -19,8 +18,8 @@ use crate::kernels::{self, sgemm, Context, Isa, Precision, View};
 /// Rows that one pass takes; a longer prompt goes in several, which bounds the memory of activations.
 const PASS_ROWS: usize = 512;
 
-/// Rows up to which an adapter goes row by row. As many sequences are decoded together, where a matrix product would take memory each time.
-const FEW_ROWS: usize = super::scheduler::MAX_SEQUENCES;
+/// Rows up to which an adapter goes row by row: a matrix product would take memory in each decoding step.
+pub(super) const FEW_ROWS: usize = 16;
 
 /// A LLaMA model: weights mapped from a GGUF file and never changed, plus an optional adapter.
 ///
@@ -290,14 +289,6 @@ impl Llama {
             cache.truncate(before);
         }
         logits
-    }
-
-    /// One step of a [`Decoder`] of its own: token `id` after what `cache` holds; gives the logits `[vocab]` of the next token.
-    ///
-    /// # Errors
-    /// As [`Decoder::step`].
-    pub fn decode(&self, id: u32, cache: &mut KvCache, cancel: &CancelToken) -> Result<Vec<f32>> {
-        Ok(Decoder::new(self).step(&[id], std::slice::from_mut(cache), cancel)?.to_vec())
     }
 
     /// One pass; the last row's output, before the final norm.

@@ -19,14 +19,14 @@ use std::thread::JoinHandle;
 use super::cache::KvCache;
 use super::decoder::Decoder;
 use super::generate::{reserve, Generation, StopReason};
-use super::model::Llama;
+use super::model::{Llama, FEW_ROWS};
 use super::sampler::Sampler;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
 
 /// Sequences of one step. More would wait longer for their tokens and hardly be faster in total.
-pub const MAX_SEQUENCES: usize = 16;
+pub const MAX_SEQUENCES: usize = FEW_ROWS;
 
 /// Writes texts with one model, many at a time, on threads of its own.
 pub struct Scheduler {

@@ -312,7 +312,14 @@ mod tests {
     fn what_is_written_for_others_is_read_again_and_nothing_else() {
         let mut analysis = Analysis { response: "happy \u{1F600}".into(), ..Analysis::default() };
         analysis.model.digest = "m".into();
-        let told = vec![Update::Stage("decode"), Update::Text("happy ".into()), Update::Text("\u{1F600}".into())];
+        let probabilities = [("happy".to_owned(), 0.7), ("\u{1F600}".to_owned(), 0.3)].into_iter().collect();
+        let label = Label { emotion: "happy".into(), confidence: 0.7, probabilities };
+        let told = vec![
+            Update::Stage("decode"),
+            Update::Label(Arc::new(label)),
+            Update::Text("happy ".into()),
+            Update::Text("\u{1F600}".into()),
+        ];
         let (kept, text) = Kept::new(told.clone(), Arc::new(analysis)).unwrap();
         let again = Kept::read(&text, "m").unwrap();
         assert_eq!((&again.told, &again.answer), (&told, &kept.answer));
@@ -320,7 +327,7 @@ mod tests {
         for end in 0..text.len() {
             assert!(Kept::read(&text[..end], "m").is_none(), "{end}");
         }
-        for (from, to) in [("\"form\":1", "\"form\":2"), ("\"decode\"", "\"other\""), ("\"told\"", "\"said\"")] {
+        for (from, to) in [("\"form\":2", "\"form\":1"), ("\"decode\"", "\"other\""), ("\"told\"", "\"said\"")] {
             let changed = String::from_utf8(text.clone()).unwrap().replace(from, to);
             assert!(Kept::read(changed.as_bytes(), "m").is_none(), "{to}");
         }
