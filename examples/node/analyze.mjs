@@ -18,8 +18,9 @@ const client = source?.startsWith('http') ? new EmotionLLaMA({ apiUrl: source })
 try {
   for await (const event of client.stream({ videoPath: clip, task: 'reason' })) {
     if (event.type === 'stage') console.error(`… ${event.stage}`);
-    else if (event.type === 'text') process.stdout.write(event.text);
-    else {
+    if (event.type === 'label') console.error(`… ${event.emotion}`);
+    if (event.type === 'text') process.stdout.write(event.text);
+    if (event.type === 'result') {
       const { emotion, confidence, transcript } = event.analysis;
       console.log(`\n\n${emotion}${confidence === null ? '' : ` (${confidence.toFixed(2)})`}`);
       if (transcript) console.log(`said: ${transcript}`);
