@@ -23,6 +23,11 @@ impl Face {
         Ok(Self { reader: FaceReader::open(pack)?, frames })
     }
 
+    /// Additions and multiplications of the nets in [`Face::read`].
+    pub fn operations(&self) -> Result<f64> {
+        Ok(self.reader.operations(&self.frames)? as f64)
+    }
+
     /// Seconds to read all the frames.
     pub fn read(&self) -> Result<f64> {
         let began = Instant::now();

@@ -3,7 +3,8 @@
 //! `machine read|f32|i16 THREADS` (gigabytes, or billions of operations, a second) · `llm load FILE THREADS` · `llm prefill N` · `llm decode BEFORE N`
 //! · `llm batch SEQUENCES BEFORE N`, N steps of so many sequences · `llm shape FILE q4_0|q8_0|q4_k` writes a
 //! model of LLaMA-2-7B's shape · `llm resident` (gigabytes, the most that the process had in memory so far)
-//! · `face load PACK CLIP FRAMES THREADS` · `face read` · `media CLIP FRAMES SIDE` · `speech load PACK CLIP THREADS` · `speech encode`, a window of 30 s
+//! · `face load PACK CLIP FRAMES THREADS` · `face read` · `face operations`, how many that are
+//! · `media CLIP FRAMES SIDE` · `speech load PACK CLIP THREADS` · `speech encode`, a window of 30 s
 //! · `speech decode TOKENS` after such a window · `speech transcribe`, the clip's sound · `speech voice`, its hidden states
 //! · `pipeline …`, see there
 //! · `encoder write NAME f32|f16|q8_0 FILE` (gives its bytes) · `encoder load NAME FILE THREADS` · `encoder run` · `encoder loss NAME FILE`, how far the
@@ -116,6 +117,10 @@ impl Bench {
             ["face", "read"] => {
                 let (face, pool) = self.face.as_ref().ok_or_else(|| Error::invalid_argument("no face is loaded"))?;
                 pool.install(|| face.read())
+            }
+            ["face", "operations"] => {
+                let (face, _) = self.face.as_ref().ok_or_else(|| Error::invalid_argument("no face is loaded"))?;
+                face.operations()
             }
             ["media", clip, frames, side] => media::time(clip, frames, side),
             ["speech", "load", pack, clip, threads] => {

@@ -11,6 +11,7 @@ from pathlib import Path
 import llama_cpp as cpp
 
 from measure import ROOT, THREADS, Row, alternate
+from shapes import LAYERS_MINI, OUTPUT_MINI, prefill_limit
 
 MINI = ROOT / "build/packs/emotion-llama-mini/llm.gguf"
 WORK = Path(os.environ.get("BENCH_WORK", ROOT / "build/bench"))
@@ -22,8 +23,6 @@ SHAPES = {"7b_q4k": "q4_k", "7b_q40": "q4_0", "7b_q80": "q8_0"}
 LAYERS_7B, OUTPUT_7B = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008), 32000 * 4096
 # What a token reads of the file: all but the embedding, of which it reads one row.
 READ_7B = (LAYERS_7B + OUTPUT_7B) / (LAYERS_7B + 2 * OUTPUT_7B)
-# SmolLM2-135M's, likewise.
-LAYERS_MINI, OUTPUT_MINI = 30 * (2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536), 49152 * 576
 BATCH = 8
 
 
@@ -132,11 +131,6 @@ def rows(ours, machine, rounds):
     for name, kind in SHAPES.items():
         # A round takes half a minute.
         yield from shape(ours, machine, min(rounds, 5), name, kind)
-
-
-def prefill_limit(i16, layers, output, n):
-    """Tokens a second if every product ran at the measured peak of 16-bit products, which ours are made of."""
-    return i16 * 1e9 * n / (2 * (n * layers + output))
 
 
 def mini(ours, machine, rounds):

@@ -72,6 +72,13 @@ class Row:
         ours, peer = self.ours.median, self.peer.median
         return peer / ours if self.less else ours / peer
 
+    @property
+    def limit_fraction(self):
+        """1: as good as the machine allows. None where no limit is known."""
+        if not self.limit:
+            return None
+        return self.limit / self.ours.median if self.less else self.ours.median / self.limit
+
     def json(self):
         return {
             "name": self.name,
@@ -79,14 +86,14 @@ class Row:
             "peer": self.peer.median,
             "unit": self.unit,
             "ratio": self.ratio,
-            "limit_fraction": self.ours.median / self.limit if self.limit else None,
+            "limit_fraction": self.limit_fraction,
             "peer_name": self.peer_name,
             "ours_all": self.ours.all,
             "peer_all": self.peer.all,
         }
 
     def __str__(self):
-        part = f", {self.ours.median / self.limit:.0%} of the limit" if self.limit else ""
+        part = f", {self.limit_fraction:.0%} of the limit" if self.limit else ""
         return f"{self.name}: ours {self.ours} {self.unit}, {self.peer_name} {self.peer}: {self.ratio:.2f}x{part}"
 
 
@@ -113,6 +120,6 @@ def alternate(rounds, ours, peers):
 def table(machine, rows):
     lines = [f"{machine}.", "", "| what | ours | peer | | ratio | of the limit |", "|---|---|---|---|---|---|"]
     for row in rows:
-        limit = f"{row.ours.median / row.limit:.0%}" if row.limit else ""
+        limit = f"{row.limit_fraction:.0%}" if row.limit else ""
         lines.append(f"| {row.name} | {row.ours} {row.unit} | {row.peer} | {row.peer_name} | {row.ratio:.2f} | {limit} |")
     return "\n".join(lines) + "\n"

@@ -9,10 +9,14 @@ import subprocess
 import time
 
 from measure import ROOT, THREADS, Row, alternate
+from shapes import A_SECOND, LAYERS_MINI, OUTPUT_MINI, encoder_seconds, heard, prefill_limit
 
 PACK = ROOT / "build/packs/emotion-llama-mini"
-# 2.2 s of video with sound, somebody speaks.
+# Video with sound, somebody speaks.
 CLIP = ROOT / "build/clips/1001_DFA_ANG_XX.flv"
+SECONDS = 2.2
+# What is looked at of it, and the prompt's positions that are not shared with every other prompt.
+FRAMES, PROMPT = 12, 42
 PROGRAM = ROOT / "target/release/emotion-llama"
 GOAL_WARM_MS, GOAL_COLD_MS, GOAL_PEAK_MB = 250, 600, 450
 TOGETHER = 8
@@ -33,16 +37,28 @@ def cold():
     return 1e3 * took, used.ru_maxrss * 1024 / 1e6
 
 
+def label_seconds(ours, machine):
+    """At least, for what can be counted beforehand: the face nets, the voice, the sound encoded for its words, the prompt."""
+    ours("face", "load", PACK, CLIP, FRAMES, THREADS)
+    faces = ours("face", "operations") / (1e9 * machine.f32_gflop_s)
+    sound = encoder_seconds(machine, int(SECONDS * A_SECOND)) + encoder_seconds(machine, heard(SECONDS))
+    i16 = max(ours("machine", "i16", THREADS) for _ in range(3))
+    # No i16 peak is measured on some processors.
+    prompt = PROMPT / prefill_limit(i16, LAYERS_MINI, OUTPUT_MINI, PROMPT) if i16 else 0
+    return faces + sound + prompt
+
+
 def rows(ours, machine, rounds):
+    least = label_seconds(ours, machine)
     ours("pipeline", "load", PACK, THREADS)
     labels, _ = alternate(rounds, lambda: 1e3 * ours("pipeline", "label", CLIP), [])
-    yield Row("label_warm", "ms", labels, [GOAL_WARM_MS], "goal", less=True)
+    yield Row("label_warm", "ms", labels, [GOAL_WARM_MS], "goal", 1e3 * least, less=True)
     runs, _ = alternate(rounds, cold, [])
-    yield Row("label_cold", "ms", [run[0] for run in runs], [GOAL_COLD_MS], "goal", less=True)
+    yield Row("label_cold", "ms", [run[0] for run in runs], [GOAL_COLD_MS], "goal", 1e3 * least, less=True)
     yield Row("peak_memory", "MB", [run[1] for run in runs], [GOAL_PEAK_MB], "goal", less=True)
     together, each = alternate(
         max(3, rounds // 3),
         lambda: TOGETHER / ours("pipeline", "together", CLIP, TOGETHER),
         [lambda: TOGETHER / ours("pipeline", "each", CLIP, TOGETHER)],
     )
-    yield Row(f"analyses_{TOGETHER}_together", "analyses/s", together, each[0], "one after the other")
+    yield Row(f"analyses_{TOGETHER}_together", "analyses/s", together, each[0], "one after the other", 1 / least)

@@ -3,6 +3,7 @@
 import time
 
 from measure import ROOT, THREADS, Row, alternate
+from shapes import decoder_seconds, encoder_seconds, heard
 
 PACK = ROOT / "build/packs/emotion-llama-mini"
 SOUND = ROOT / "core/tests/data/speech/english.wav"
@@ -51,6 +52,10 @@ class CTranslate2:
         took, result = self.timed(lambda: self.model.generate(encoded, [PROMPT], **options))
         return took / len(result[0].sequences_ids[0]) * tokens
 
+    def words(self):
+        """How many tokens the clip's text has."""
+        return len(self.model.generate(self.sound, [PROMPT], beam_size=1)[0].sequences_ids[0])
+
     def transcribe(self):
         return self.timed(lambda: self.model.generate(self.sound, [PROMPT], beam_size=1, return_scores=True, return_no_speech_prob=True))[0]
 
@@ -77,14 +82,17 @@ def log_mel(path):
 def rows(ours, machine, rounds):
     ours("speech", "load", PACK, SOUND, THREADS)
     peers = {kind: CTranslate2(kind) for kind in ("float32", "int8")}
+    # Two bytes a sample, 16000 a second, after the file's head.
+    positions = heard((SOUND.stat().st_size - 44) / 32000)
+    transcript_s = encoder_seconds(machine, positions) + decoder_seconds(machine, peers["float32"].words(), positions)
     cases = [
-        ("whisper_encoder", "windows of 30 s/s", 1, ["encode"], lambda peer: peer.encode()),
-        ("whisper_decoder", "tokens/s", TOKENS, ["decode", TOKENS], lambda peer: peer.decode(TOKENS)),
+        ("whisper_encoder", "windows of 30 s/s", 1, ["encode"], lambda peer: peer.encode(), 1 / encoder_seconds(machine)),
+        ("whisper_decoder", "tokens/s", TOKENS, ["decode", TOKENS], lambda peer: peer.decode(TOKENS), TOKENS / decoder_seconds(machine, TOKENS)),
         # The whole task on a short clip. Ours makes the spectrogram too, and encodes little of the silence that follows.
-        ("whisper_transcribe", "clips/s", 1, ["transcribe"], lambda peer: peer.transcribe()),
+        ("whisper_transcribe", "clips/s", 1, ["transcribe"], lambda peer: peer.transcribe(), 1 / transcript_s),
     ]
-    for name, unit, amount, words, their in cases:
+    for name, unit, amount, words, their, limit in cases:
         values, theirs = alternate(rounds, lambda: amount / ours("speech", *words), [lambda peer=peer: amount / their(peer) for peer in peers.values()])
         for kind, of in zip(peers, theirs):
             # Like with like: our weights are f16, our sums f32.
-            yield Row(name if kind == "float32" else f"{name}_vs_{kind}", unit, values, of, f"CTranslate2 {kind}")
+            yield Row(name if kind == "float32" else f"{name}_vs_{kind}", unit, values, of, f"CTranslate2 {kind}", limit)

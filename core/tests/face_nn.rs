@@ -134,6 +134,7 @@ proptest! {
         let mut ws = if parallel { Workspace::parallel() } else { Workspace::new() };
         let x = case.input();
         let got = net.run(x.clone(), &mut ws).expect("a result");
+        prop_assert_eq!(ws.operations(), (2 * got[0].data().len() * taps * c) as u64);
         let expected: Vec<f32> = case.windows().iter().flat_map(|window| (0..out).map(|o| {
             let sum: f32 = window.iter().map(|&(tap, at)| (0..c).map(|i| x.data()[at + i] * w[(tap * c + i) * out + o]).sum::<f32>()).sum();
             (sum + b[o]).max(0.0)
@@ -151,6 +152,7 @@ proptest! {
         let mut ws = if parallel { Workspace::parallel() } else { Workspace::new() };
         let x = case.input();
         let got = net.run(x.clone(), &mut ws).expect("a result");
+        prop_assert_eq!(ws.operations(), (2 * got[0].data().len() * taps) as u64);
         let expected: Vec<f32> = case.windows().iter().flat_map(|window| (0..c).map(|i| {
             window.iter().map(|&(tap, at)| x.data()[at + i] * w[tap * c + i]).sum()
         }).collect::<Vec<f32>>()).collect();

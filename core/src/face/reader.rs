@@ -17,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::media::Frame;
 use crate::nn::{NetFile, Workspace};
 
-/// The file in a pack that holds the face nets.
 /// The described face is read in at most this many frames, spread over the clip.
 const MOST_FRAMES: usize = 16;
 /// The finer detector looks at at most this many frames.
@@ -117,6 +116,27 @@ impl FaceReader {
         let own = fuse(&nets);
         let posterior = if pick == FramePick::Peak { smoothed(&looks, number, &own) } else { own };
         Ok(Some(reading(frames, &tracks, &looks, chosen, &nets, posterior)))
+    }
+
+    /// Additions and multiplications that the nets take for each of `frames`, with one face that is found at first sight, and for the described
+    /// one once more. For benchmarks.
+    ///
+    /// # Errors
+    /// As [`FaceReader::read`]; `invalid_argument` for a frame without a face.
+    #[doc(hidden)]
+    pub fn operations(&self, frames: &[Frame]) -> Result<u64> {
+        let mut ws = Workspace::new();
+        for (number, frame) in frames.iter().enumerate() {
+            let picture = picture(frame)?;
+            let found = self.search.look(&self.file, &picture, Look::Whole, &mut ws)?;
+            let face = found.first().ok_or_else(|| Error::invalid_argument("a frame shows no face"))?;
+            let still = frames.len() == 1;
+            let seen = self.see(number, &picture, *face, false, still, &mut ws)?;
+            if number == 0 && !still {
+                self.expressions.read(&picture, &seen.views, true, &mut ws)?;
+            }
+        }
+        Ok(ws.operations())
     }
 
     /// The faces of every picture.
@@ -221,17 +241,29 @@ impl FaceReader {
             || Workspace::new().cancelled_by(cancel),
             |ws, (position, face)| {
                 cancel.check()?;
-                let picture = &pictures[position];
-                let landmarks = landmarks::find(&self.search.landmarks, picture, &face, ws)?;
-                cancel.check()?;
-                let views = views(picture, &landmarks, bare);
-                let nets = self.expressions.read(picture, &views, still, ws)?;
-                let sharpness = picture.cut(&landmarks.aligned(), 96, Outside::Edge).sharpness();
-                let (posterior, geometry) = (fuse(&nets), Geometry::of(&landmarks));
-                Ok(Seen { position, face, views, nets, posterior, geometry, sharpness })
+                self.see(position, &pictures[position], face, bare, still, ws)
             },
         );
         each.collect()
+    }
+
+    /// Landmarks, geometry and posteriors of a face in one picture, which is at `position`.
+    fn see(
+        &self,
+        position: usize,
+        picture: &Picture<'_>,
+        face: Detection,
+        bare: bool,
+        still: bool,
+        ws: &mut Workspace,
+    ) -> Result<Seen> {
+        let landmarks = landmarks::find(&self.search.landmarks, picture, &face, ws)?;
+        ws.check()?;
+        let views = views(picture, &landmarks, bare);
+        let nets = self.expressions.read(picture, &views, still, ws)?;
+        let sharpness = picture.cut(&landmarks.aligned(), 96, Outside::Edge).sharpness();
+        let (posterior, geometry) = (fuse(&nets), Geometry::of(&landmarks));
+        Ok(Seen { position, face, views, nets, posterior, geometry, sharpness })
     }
 }
 

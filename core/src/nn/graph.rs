@@ -61,6 +61,17 @@ enum Kind {
     Softmax,
 }
 
+impl Kind {
+    /// Products in the sum that is an element of the output.
+    fn products(&self) -> usize {
+        match self {
+            Kind::Conv(filter) | Kind::Dense(filter) => filter.depth(),
+            Kind::Depthwise(filter) => filter.weight.shape().iter().take(2).product(),
+            _ => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Op {
     kind: Kind,
@@ -116,6 +127,7 @@ impl Net {
             ws.check()?;
             let mut out = op.compute(&mut values, ws)?;
             op.activation.apply(out.data_mut());
+            ws.count(2 * (out.data().len() * op.kind.products()) as u64);
             for &done in &op.done {
                 if let Some(tensor) = values[done].take() {
                     ws.give(tensor.into_data());

@@ -87,6 +87,13 @@ impl From<Filter> for Product {
     }
 }
 
+impl Product {
+    /// Rows of the weight: products in one sum.
+    pub(super) fn depth(&self) -> usize {
+        self.packed.depth()
+    }
+}
+
 /// 2-D convolution.
 pub(super) fn conv2d(x: &Tensor, filter: &Product, ws: &mut Workspace) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;

@@ -74,6 +74,7 @@ pub struct Workspace {
     /// Split large operations over the threads of the current rayon pool. Off: the run stays on its thread.
     pub parallel: bool,
     cancel: CancelToken,
+    operations: u64,
 }
 
 impl Workspace {
@@ -93,8 +94,18 @@ impl Workspace {
         Self { cancel: cancel.clone(), ..self }
     }
 
+    /// Additions and multiplications of the convolutions and dense layers in the runs so far, those with padding too. For benchmarks.
+    #[doc(hidden)]
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    pub(super) fn count(&mut self, operations: u64) {
+        self.operations += operations;
+    }
+
     /// `cancelled` once the token is.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.cancel.check()
     }
 
