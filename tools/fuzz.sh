@@ -10,8 +10,9 @@ seed=${SEED:-1}
 targets=${TARGETS:-$(basename -s .rs -a fuzz/fuzz_targets/*.rs)}
 
 echo "fuzz: building"
-CARGO_TARGET_DIR=target RUSTC_WRAPPER="$PWD/fuzz/rustc.sh" \
-  cargo build --quiet --release --bins --manifest-path fuzz/Cargo.toml
+bins=()
+for target in $targets; do bins+=(--bin "$target"); done
+RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --quiet --release --workspace --features emotion-llama-fuzz/fuzzing "${bins[@]}"
 
 memory=/dev/shm
 [ -w "$memory" ] || memory=${TMPDIR:-/tmp}
@@ -22,22 +23,28 @@ export TMPDIR=$scratch RAYON_NUM_THREADS=1
 fixed=()
 if setarch -R true 2>/dev/null; then fixed=(setarch -R); fi
 
-status=0
-for target in $targets; do
-  log=$scratch/$target.log
-  found=$scratch/$target.found
-  mkdir -p "$found" "fuzz/artifacts/$target"
+fuzz() { # TARGET
+  local log=$scratch/$1.log found=$scratch/$1.found reached
+  mkdir -p "$found" "fuzz/artifacts/$1"
   # New inputs go to the first folder; the seeds stay as they are.
-  if "${fixed[@]}" "target/release/$target" -seed="$seed" -runs="$runs" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -reload=0 \
-    -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then
-    reached=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$log" | tail -n 1)
-    printf 'fuzz: %-23s %8d executions  %s  %s\n' "$target" \
-      "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$reached" \
-      "$(grep -o 'in [0-9]* second' "$log" | tail -n 1)s"
-  else
-    status=1
+  if ! "${fixed[@]}" "target/release/$1" -seed="$seed" -runs="$runs" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -reload=0 \
+    -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$1/" "$found" "fuzz/corpus/$1" >"$log" 2>&1; then
     tail -n 60 "$log" >&2
-    echo "fuzz: $target FAILED; run target/release/$target with the input named above" >&2
+    echo "fuzz: $1 FAILED; run target/release/$1 with the input named above" >&2
+    return 1
   fi
+  reached=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$log" | tail -n 1)
+  printf 'fuzz: %-23s %8d executions  %s  %s\n' "$1" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$reached" \
+    "$(grep -o 'in [0-9]* second' "$log" | tail -n 1)s"
+}
+
+# One target for each processor at a time.
+started=()
+for target in $targets; do
+  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do sleep 0.1; done
+  fuzz "$target" &
+  started+=("$!")
 done
+status=0
+for job in "${started[@]}"; do wait "$job" || status=1; done
 exit "$status"
