@@ -34,25 +34,32 @@ if [ "$(cat "$work/compiled" 2>/dev/null)" = "$stamp" ]; then
 fi
 rm -rf "$work/compiled" "$work/cubin" "$work/ptx"
 mkdir -p "$work/cubin" "$work/ptx"
-log=$work/ptxas.log
-: >"$log"
+said=$(mktemp -d)
+trap 'rm -rf "$said"' EXIT
 
 flags=(-std=c++17 -O3 -Werror all-warnings -ccbin "${CXX:-c++}")
-for source in core/kernels/*.cu; do
-  name=$(basename "$source" .cu)
+compile() { # SOURCE, for every architecture
+  local name architecture
+  name=$(basename "$1" .cu)
   for architecture in "${architectures[@]}"; do
     "$nvcc" "${flags[@]}" -cubin -arch="sm_$architecture" -Xptxas -v -Xptxas -warn-spills \
-      -o "$work/cubin/$name.sm_$architecture.cubin" "$source" 2>"$work/said" || {
-      cat "$work/said" >&2
-      stop "$source for sm_$architecture"
+      -o "$work/cubin/$name.sm_$architecture.cubin" "$1" 2>"$said/$name" || {
+      cat "$said/$name" >&2
+      stop "$1 for sm_$architecture"
     }
-    cat "$work/said" >>"$log"
-    "$nvcc" "${flags[@]}" -ptx -arch="compute_$architecture" -o "$work/ptx/$name.compute_$architecture.ptx" "$source" ||
-      stop "$source for compute_$architecture"
+    cat "$said/$name" >>"$said/$name.log"
+    "$nvcc" "${flags[@]}" -ptx -arch="compute_$architecture" -o "$work/ptx/$name.compute_$architecture.ptx" "$1" ||
+      stop "$1 for compute_$architecture"
   done
   echo "cuda_kernels: $name"
+}
+started=()
+for source in core/kernels/*.cu; do
+  compile "$source" &
+  started+=("$!")
 done
-rm -f "$work/said"
-"$work/venv/bin/python" tools/cuda/resources.py "$log" "$work/resources.md" "${#architectures[@]}" core/kernels/*.cu
+for job in "${started[@]}"; do wait "$job"; done
+cat "$said"/*.log >"$work/ptxas.log"
+"$work/venv/bin/python" tools/cuda/resources.py "$work/ptxas.log" "$work/resources.md" "${#architectures[@]}" core/kernels/*.cu
 "$work/venv/bin/python" tools/cuda/nvrtc_compiles.py "$toolkit" core/kernels "${architectures[@]}"
 echo "$stamp" >"$work/compiled"
