@@ -58,7 +58,6 @@ fuzz: setup
 
 lint: setup
 	cargo fmt --all --check
-	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo fmt --manifest-path tools/aarch64/Cargo.toml --check
 	cargo fmt --manifest-path bindings/node/native/Cargo.toml --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
@@ -75,11 +74,15 @@ bench-cuda:
 install: build
 	@bash tools/install_library.sh target/release $(PREFIX)
 
-dist: build
+# FFmpeg is configured, and the packages are made, on one processor each: two things at a time.
+dist: setup
 	@bash tools/setup.sh dist
+	@printf '%s\n' 'cargo build --release --workspace' 'bash tools/dist.sh ffmpeg' | xargs -P 2 -I COMMAND sh -c COMMAND
 	@bash tools/dist.sh target/release
 
-sdks: $(SDKS:%=sdk-%)
+sdks: dist pack
+	@bash tools/setup.sh sdks
+	@printf '%s\n' $(SDKS) | xargs -P 2 -I LANGUAGE bash tools/sdk_LANGUAGE.sh
 
 $(SDKS:%=sdk-%): sdk-%: dist pack
 	@bash tools/setup.sh sdks

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes build/dist/emotion-llama-VERSION-linux-MACHINE.tar.gz, which works wherever it is unpacked: dist.sh BUILT
 # BUILT is the directory in which cargo put the library. The same build gives the same bytes.
+# dist.sh ffmpeg only builds the FFmpeg for it, which can be done before there is a library.
 set -euo pipefail
 if [ $# -ne 1 ]; then
     echo "usage: $0 BUILT" >&2
     exit 2
 fi
-built=$(cd "$1" && pwd)
+[ "$1" = ffmpeg ] || built=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 root=$PWD
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
@@ -30,6 +31,7 @@ export PATH=$dist/tools:$PATH CC=zig-cc AR=zig-ar RANLIB=zig-ranlib STAMP="zig $
 export ZIG_GLOBAL_CACHE_DIR=$root/build/zig-cache ZIG_LOCAL_CACHE_DIR=$root/build/zig-cache
 
 ffmpeg=$(bash tools/build_ffmpeg.sh)
+[ "$1" != ffmpeg ] || exit 0
 scratch=$(mktemp -d "$dist/.making.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 stage=$scratch/$name
