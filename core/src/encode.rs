@@ -421,6 +421,7 @@ mod tests {
             has_audio: false,
             video_span_s: (0.0, 5.0),
             rotation_deg: 0,
+            frame_count: 5,
             frames_decoded: 5,
             notes: Vec::new(),
         };

@@ -163,19 +163,22 @@ impl Perception {
         let looks = Mutex::new(Vec::new());
         let (pictures, decoded) = rayon::scope(|scope| {
             let looks = &looks;
+            let mut turns = 0..;
             let mut keep = |frame: Frame| {
                 began.get_or_insert_with(Instant::now);
+                let turn = turns.next();
                 scope.spawn(move |_| {
                     let found = self.cues.as_ref().map(|cues| cues.face.find(&frame, cancel));
-                    looks.lock().unwrap_or_else(PoisonError::into_inner).push((frame, found));
+                    looks.lock().unwrap_or_else(PoisonError::into_inner).push((turn, frame, found));
                 });
             };
             let pictures = reel.pictures(&mut keep, cancel).inspect_err(|_| cancel.cancel())?;
             Ok::<_, Error>((pictures, Instant::now()))
         })?;
         let mut looks = looks.into_inner().unwrap_or_else(PoisonError::into_inner);
-        looks.sort_unstable_by_key(|(frame, _)| frame.index);
-        let (frames, found): (Vec<_>, Vec<_>) = looks.into_iter().unzip();
+        looks.retain(|(turn, ..)| *turn >= Some(pictures.void));
+        looks.sort_unstable_by_key(|(_, frame, _)| frame.index);
+        let (frames, found): (Vec<_>, Vec<_>) = looks.into_iter().map(|(_, frame, found)| (frame, found)).unzip();
         let face = match &self.cues {
             Some(cues) => {
                 let found = found.into_iter().flatten().collect::<Result<_>>()?;

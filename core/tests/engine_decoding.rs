@@ -163,3 +163,20 @@ fn a_call_that_is_cancelled_at_any_moment_ends_as_cancelled() {
     }
     while_decoding(engine(), &request).unwrap();
 }
+
+#[test]
+fn frames_of_a_reading_that_turned_out_to_be_in_vain_are_forgotten() {
+    let (files, clip) = (Files::new(), clip("HAP"));
+    let path = files.make("clip.avi", &["-i", clip.to_str().unwrap(), "-c:v", "png", "-pix_fmt", "rgb24", "-t", "1"]);
+    let mut bytes = std::fs::read(path).unwrap();
+    let pictures = media_files::png_headers(&bytes);
+    let sampling = engine().sampling(FramePick::First);
+    let decoded = |bytes: &[u8]| decode(&bytes.into(), &sampling, &Limits::default(), &CancelToken::new()).unwrap();
+    // A width of 0 in the header of a frame that is wanted, after others.
+    let wanted = decoded(&bytes).frames[8].index as usize;
+    bytes[pictures[wanted] + 16..][..4].fill(0);
+    let decoded = decoded(&bytes);
+    assert_eq!(decoded.frame_count as usize, pictures.len() - 1, "{decoded:?}");
+    let analysis = assert_same(&request(bytes), "a frame is missing").unwrap();
+    assert!(analysis.notes.iter().any(|note| note.name == "damaged"), "{:?}", analysis.notes);
+}

@@ -108,7 +108,7 @@ fn a_clip_that_is_pushed_is_read_as_its_file() {
         let buffer = pushed(code, &whole, format, options.clone());
         let live = buffer.clip(60.0, &engine().sampling(FramePick::Peak)).unwrap();
         let file = decode(&clip(code).into(), &Sampling::default(), &Limits::default(), &CancelToken::new()).unwrap();
-        assert_eq!((live.frames.len(), live.frames_decoded), (file.frames.len(), file.frames_decoded), "{code}");
+        assert_eq!((live.frames.len(), live.frame_count), (file.frames.len(), file.frame_count), "{code}");
         for (live, file) in live.frames.iter().zip(&file.frames) {
             // The file says how long its last frame lasts, a camera does not: a tie may fall the other way.
             assert!(live.index.abs_diff(file.index) <= 1, "{code}: {live:?} {file:?}");

@@ -65,7 +65,7 @@ fn every_container_gives_frames_and_sound() {
         let path = files.clip(name, 2.0, options);
         let clip = open(path.as_path());
         assert_eq!(clip.frames.len(), 12, "{name}");
-        assert_eq!(clip.frames_decoded, 50, "{name}");
+        assert_eq!(clip.frame_count, 50, "{name}");
         assert!(clip.has_video && clip.has_audio, "{name}");
         assert_eq!(notes(&clip), [] as [&str; 0], "{name}");
         assert_near(clip.duration_s, 2.0, 0.1, name);
@@ -85,7 +85,7 @@ fn stills_are_one_frame_of_the_right_colour() {
     for name in ["a.png", "a.jpg", "a.bmp", "a.webp", "a.gif", "a.tiff", "a.ppm"] {
         let path = files.make(name, &["-f", "lavfi", "-i", "color=c=0xC83C1E:s=64x48,format=rgb24", "-frames:v", "1"]);
         let clip = open(path.as_path());
-        assert_eq!((clip.frames.len(), clip.frames_decoded), (1, 1), "{name}");
+        assert_eq!((clip.frames.len(), clip.frame_count), (1, 1), "{name}");
         assert_eq!((clip.frames[0].width, clip.frames[0].height), (64, 48), "{name}");
         assert_eq!(clip.frames[0].time_s, 0.0, "{name}");
         assert!(clip.audio.is_none(), "{name}");
@@ -102,7 +102,7 @@ fn animated_gif_has_its_frames_and_times() {
     let files = Files::new();
     let path = files.make("a.gif", &["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=1"]);
     let clip = open(path.as_path());
-    assert_eq!(clip.frames_decoded, 10);
+    assert_eq!(clip.frame_count, 10);
     assert_eq!(clip.frames.len(), 10, "fewer frames than max_frames are all kept");
     for (index, frame) in clip.frames.iter().enumerate() {
         assert_near(frame.time_s, index as f64 / 10.0, 0.011, "gif frame time");
@@ -359,7 +359,7 @@ fn variable_frame_rate_goes_by_time_stamps() {
         ],
     );
     let clip = open(path.as_path());
-    assert_eq!(clip.frames_decoded, 50);
+    assert_eq!(clip.frame_count, 50);
     let time_of = |n: f64| if n < 30.0 { n / 25.0 } else { (30.0 + (n - 30.0) * 10.0) / 25.0 };
     for frame in &clip.frames {
         assert_near(frame.time_s, time_of(frame.index as f64), 0.002, "frame time");
@@ -521,5 +521,5 @@ fn the_content_decides_not_the_name() {
     let path = files.clip("a.mkv", 0.4, &["-c:v", "mpeg4", "-c:a", "flac"]);
     let disguised = files.path("photo.jpg");
     std::fs::rename(path, &disguised).unwrap();
-    assert_eq!(open(disguised.as_path()).frames_decoded, 10);
+    assert_eq!(open(disguised.as_path()).frame_count, 10);
 }

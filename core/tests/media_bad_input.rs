@@ -158,7 +158,7 @@ fn each_limit_is_named_with_the_value() {
         assert!(error.message.contains(named), "{named} is not in: {error}");
     }
     let exact = Limits { max_duration_s: 2.5, max_pixels: 160 * 120, max_streams: 2, max_bytes: None };
-    assert_eq!(run(path.as_path(), &exact).unwrap().frames_decoded, 50);
+    assert_eq!(run(path.as_path(), &exact).unwrap().frame_count, 50);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn frames_are_taken_by_number_whatever_the_codec() {
         let path = files.clip(name, 2.0, options);
         let sampling = Sampling { max_frames: 0, pairs: 8, ..Sampling::default() };
         let clip = open(&path, &sampling);
-        assert_eq!(clip.frames_decoded, 50, "{name}");
+        assert_eq!(clip.frame_count, 50, "{name}");
         assert_eq!(pair_indices(&clip), OF_50, "{name}");
         assert_eq!(clip.frames.len(), 16, "{name}: nothing else is kept");
         // The same frames by number as when all are kept.
@@ -73,7 +73,7 @@ fn hidden_frames_have_no_number() {
     files.clip("first.webm", 4.0, &[&options[..], &["-pass", "1"]].concat());
     let path = files.clip("second.webm", 4.0, &[&options[..], &["-pass", "2"]].concat());
     let clip = open(&path, &Sampling { pairs: 8, ..Sampling::default() });
-    assert_eq!(clip.frames_decoded, 100);
+    assert_eq!(clip.frame_count, 100);
     assert_eq!(pair_indices(&clip), [6, 7, 18, 19, 30, 31, 43, 44, 55, 56, 68, 69, 80, 81, 92, 93]);
 }
 
@@ -85,7 +85,7 @@ fn short_videos_repeat_frames_and_sound_has_none() {
     assert_eq!(open(&still, &sampling).pairs, [0; 16]);
     let nine = files.clip("nine.mkv", 0.36, &["-c:v", "mpeg4", "-an"]);
     let clip = open(&nine, &sampling);
-    assert_eq!((clip.frames_decoded, pair_indices(&clip)), (9, [0, 1].repeat(8)));
+    assert_eq!((clip.frame_count, pair_indices(&clip)), (9, [0, 1].repeat(8)));
     let ten = files.clip("ten.mkv", 0.4, &["-c:v", "mpeg4", "-an"]);
     assert_eq!(pair_indices(&open(&ten, &sampling)), [0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 6, 7, 7, 8, 8, 9]);
     let sound = files.make("a.wav", &["-f", "lavfi", "-i", "sine=duration=1"]);
@@ -98,7 +98,7 @@ fn an_edit_list_hides_frames_from_the_numbers() {
     let whole = files.clip("whole.mp4", 2.0, &["-c:v", "libx264", "-preset", "ultrafast", "-g", "100", "-an"]);
     let cut = files.make("cut.mp4", &["-ss", "1", "-i", whole.to_str().unwrap(), "-c", "copy"]);
     let clip = open(&cut, &Sampling { pairs: 8, ..Sampling::default() });
-    assert_eq!(clip.frames_decoded, 25);
+    assert_eq!(clip.frame_count, 25);
     assert_eq!(pair_indices(&clip), [1, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16, 17, 19, 20, 22, 23]);
 }
 
@@ -108,8 +108,7 @@ fn the_last_frames_stand_in_for_damaged_ones() {
     // Every frame of a picture by itself: the damaged ones are lost and no others.
     let path = files.clip("damaged.avi", 0.64, &["-c:v", "png", "-pix_fmt", "rgb24", "-an"]);
     let mut bytes = std::fs::read(path).unwrap();
-    let pictures: Vec<usize> =
-        bytes.windows(8).enumerate().filter(|(_, head)| *head == b"\x89PNG\r\n\x1a\n").map(|(at, _)| at).collect();
+    let pictures = media_files::png_headers(&bytes);
     assert_eq!(pictures.len(), 16);
     for &at in &pictures[13..] {
         // A width of 0 in the header.
@@ -117,7 +116,7 @@ fn the_last_frames_stand_in_for_damaged_ones() {
     }
     let sampling = Sampling { max_frames: 1, pairs: 8, ..Sampling::default() };
     let clip = decode(&bytes.into(), &sampling, &Limits::default(), &CancelToken::new()).unwrap();
-    assert_eq!(clip.frames_decoded, 13);
+    assert_eq!(clip.frame_count, 13);
     assert_eq!(pair_indices(&clip), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 12, 11, 12]);
 }
 
@@ -126,15 +125,14 @@ fn a_last_frame_but_one_that_was_let_go_does_not_end_the_process() {
     let files = Files::new();
     let path = files.clip("damaged.avi", 2.0, &["-c:v", "png", "-pix_fmt", "rgb24", "-an"]);
     let mut bytes = std::fs::read(path).unwrap();
-    let pictures: Vec<usize> =
-        bytes.windows(8).enumerate().filter(|(_, head)| *head == b"\x89PNG\r\n\x1a\n").map(|(at, _)| at).collect();
+    let pictures = media_files::png_headers(&bytes);
     assert_eq!(pictures.len(), 50);
     // Numbers 45 and 46 are lost, and 42, which stands in for 45, was not wanted when it came by.
     pictures[44..].iter().for_each(|&at| bytes[at + 16..at + 20].fill(0));
     let path = files.write("lost.avi", &bytes);
     let sampling = Sampling { max_frames: 0, pairs: 8, ..Sampling::default() };
     let clip = open(&path, &sampling);
-    assert_eq!(clip.frames_decoded, 44);
+    assert_eq!(clip.frame_count, 44);
     assert_eq!(pair_indices(&clip), [3, 4, 9, 10, 15, 16, 21, 22, 27, 28, 33, 34, 39, 40, 42, 43]);
     let all = open(&path, &Sampling { max_frames: 200, ..sampling });
     for &at in &clip.pairs {

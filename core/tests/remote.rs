@@ -285,6 +285,7 @@ fn v1_a_live_clip_is_sent_as_a_file_and_the_answer_is_put_back_on_it() {
         has_audio: true,
         video_span_s: (0.0, 1.0),
         rotation_deg: 0,
+        frame_count: 2,
         frames_decoded: 2,
         notes: Vec::new(),
     };

@@ -216,6 +216,7 @@ impl LiveBuffer {
             has_audio: audio.is_some(),
             video_span_s: span,
             rotation_deg: 0,
+            frame_count: count,
             frames_decoded: count,
             notes: notes(count, audio.as_ref(), self.sound.bad_since(from_s)),
             audio,

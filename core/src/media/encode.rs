@@ -281,6 +281,7 @@ mod tests {
             has_audio: audio.is_some(),
             video_span_s: (0.0, 0.0),
             rotation_deg: 0,
+            frame_count: frames.len() as u64,
             frames_decoded: frames.len() as u64,
             notes: Vec::new(),
             audio: audio.map(|samples| Waveform { samples }),

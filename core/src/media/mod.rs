@@ -1,11 +1,13 @@
 //! From a file or bytes to frames and sound.
 //!
 //! [`decode`] reads a file twice: first the packets only, which gives the true time line whatever the header claims, then
-//! once more to decode. The frames to keep are therefore known before the first one is decoded, no frame is decoded twice, and
-//! memory holds the kept frames and two more. An engine decodes pictures and sound apart (`Reel`), each in a reading of its own, and
+//! once more to decode. The frames to keep are therefore known before the first one is decoded. Where the packets tell which pictures refer to
+//! which, only the pictures that a kept frame needs are decoded; if that goes wrong, as in a damaged file, all of them are. Memory holds the kept
+//! frames and two more. An engine decodes pictures and sound apart (`Reel`), each in a reading of its own, and
 //! takes each frame as it comes. Nothing but the named file is ever opened: the demuxers get their bytes from this
 //! crate's own reader, and formats that refer to other files or to a network are not admitted.
 
+mod access;
 pub(crate) mod audio;
 mod backend;
 pub(crate) mod convert;
@@ -18,6 +20,7 @@ pub(crate) mod mix;
 mod note;
 pub(crate) mod pairs;
 pub(crate) mod pick;
+mod plan;
 mod raw;
 mod scan;
 mod source;
@@ -52,7 +55,7 @@ pub struct Frame {
     pub rgb: Vec<u8>,
     /// Presentation time in seconds from the start of the clip.
     pub time_s: f64,
-    /// Number of the frame in the stream, counted from 0 over all decoded frames.
+    /// Number of the frame in the video, from 0.
     pub index: u64,
     /// Width of the picture as displayed at full size (after rotation and pixel aspect), in pixels. `source_width / width` scales
     /// a position in [`Frame::rgb`] to it.
@@ -196,6 +199,25 @@ impl Default for Sampling {
     }
 }
 
+impl Sampling {
+    /// Whether a graphics processor decodes what it can.
+    fn has_gpu(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.gpu.is_some();
+        #[cfg(not(feature = "cuda"))]
+        return false;
+    }
+
+    /// The same on the processor.
+    fn without_gpu(&self) -> Self {
+        Self {
+            #[cfg(feature = "cuda")]
+            gpu: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// What was decoded from one input. Time 0 is the start of whichever of video and sound starts first.
 #[derive(Debug, Clone)]
 pub struct Clip {
@@ -219,7 +241,9 @@ pub struct Clip {
     pub video_span_s: (f64, f64),
     /// Clockwise rotation that was applied to the pictures: 0, 90, 180 or 270 degrees.
     pub rotation_deg: u32,
-    /// How many frames were decoded, kept or not.
+    /// How many frames the video has: those that came out of the decoder, and those that were left out because no kept one needs them.
+    pub frame_count: u64,
+    /// How many frames came out of the decoder, kept or not.
     pub frames_decoded: u64,
     /// Remarks on what is missing or damaged.
     pub notes: Vec<Note>,
@@ -255,6 +279,7 @@ pub fn decode(source: &Source, sampling: &Sampling, limits: &Limits, cancel: &Ca
     let reel = Reel::open(source, sampling, limits, cancel)?;
     let mut frames = Vec::new();
     let (pictures, sound) = reel.both(&mut |frame| frames.push(frame), cancel)?;
+    frames.drain(..pictures.void.min(frames.len()));
     reel.clip(frames, pictures, sound)
 }
 

@@ -24,6 +24,18 @@ pub(super) fn sample_rate(parameters: &codec::Parameters) -> u32 {
     u32::try_from(rate).unwrap_or(0)
 }
 
+/// What the container tells the decoder ahead of the packets.
+pub(super) fn extradata(parameters: &codec::Parameters) -> &[u8] {
+    // SAFETY: `parameters` wraps a live `AVCodecParameters`, whose buffer of that many bytes lives as long and is not written to.
+    unsafe {
+        let (data, size) = ((*parameters.as_ptr()).extradata, (*parameters.as_ptr()).extradata_size);
+        match usize::try_from(size) {
+            Ok(size) if !data.is_null() => std::slice::from_raw_parts(data, size),
+            _ => &[],
+        }
+    }
+}
+
 /// Whether the container says that the packet is decoded but not shown (before the start of an edit list).
 pub(super) fn is_discarded(packet: &Packet) -> bool {
     // SAFETY: `packet` wraps a live `AVPacket`; a plain integer is read.

@@ -6,6 +6,7 @@ use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::media::Type as MediaType;
 use ffmpeg_next::{decoder, Error as FfmpegError, Packet, Rational, Stream};
 
+use super::access::{Coding, Mark};
 use super::demuxer::{self, Demuxer};
 use super::{raw, Limits, Source};
 use crate::cancel::CancelToken;
@@ -15,6 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_PACKETS: u64 = 4_000_000;
 /// Reads in a row that may fail before the rest of the file counts as lost.
 const MAX_FAILED_READS: u32 = 256;
+
+/// Packets of a stream of which it is noted what they are; longer ones are decoded from end to end.
+const MAX_MARKS: usize = 1 << 18;
 
 /// What kind of stream is of use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,10 @@ pub(super) struct StreamScan {
     pub span: Option<(f64, f64)>,
     /// Seconds from one packet to the next, on average or as declared.
     pub step_s: f64,
+    /// Seconds of a unit of time stamps.
+    pub time_base_s: f64,
+    /// Of a picture stream, what is known of its packets, in the order of the file. Empty where that does not tell which ones a frame needs.
+    pub marks: Vec<Mark>,
 }
 
 /// The time line of a file.
@@ -184,6 +192,9 @@ struct Line {
     declared_step_s: f64,
     rate: u32,
     is_vp8: bool,
+    /// None once packets do not tell what they are.
+    coding: Option<Coding>,
+    marks: Vec<Mark>,
     packets: u64,
     pictures: u64,
     start: Option<i64>,
@@ -202,6 +213,8 @@ impl Line {
             declared_step_s: 0.0,
             rate: 0,
             is_vp8: false,
+            coding: None,
+            marks: Vec::new(),
             packets: 0,
             pictures: 0,
             start: None,
@@ -225,16 +238,21 @@ impl Line {
             _ => 0.0,
         };
         line.is_vp8 = parameters.id() == Id::VP8;
+        line.coding = Coding::of(&parameters).filter(|_| line.kind == Some(Kind::Video));
         line.rate = raw::sample_rate(&parameters);
         line
     }
 
     fn take(&mut self, packet: &Packet) {
         self.packets += 1;
-        if raw::is_discarded(packet) {
+        let is_discarded = raw::is_discarded(packet);
+        let is_hidden = self.is_vp8 && is_hidden_vp8(packet);
+        let is_shown = !is_discarded && !is_hidden;
+        self.mark(packet, is_shown);
+        if is_discarded {
             return;
         }
-        self.pictures += u64::from(!(self.is_vp8 && is_hidden_vp8(packet)));
+        self.pictures += u64::from(is_shown);
         let Some(time) = packet.pts().or(packet.dts()) else { return };
         if self.start.is_none_or(|start| time < start) {
             self.start = Some(time);
@@ -242,6 +260,20 @@ impl Line {
         }
         self.last = self.last.max(Some(time));
         self.end = self.end.max(Some(time.saturating_add(packet.duration().max(0))));
+    }
+
+    /// Notes what a packet of pictures says of itself, as long as all of them do.
+    fn mark(&mut self, packet: &Packet, is_shown: bool) {
+        let Some(coding) = self.coding else { return };
+        match packet.pts() {
+            Some(pts) if self.marks.len() < MAX_MARKS => {
+                self.marks.push(coding.mark(packet, pts, is_shown, self.last));
+            }
+            _ => {
+                self.coding = None;
+                self.marks = Vec::new();
+            }
+        }
     }
 
     /// Seconds at the start of a sound packet that the decoder will drop (encoder delay).
@@ -290,6 +322,8 @@ impl Line {
             pictures: self.pictures,
             span,
             step_s,
+            time_base_s: self.time_base_s,
+            marks: self.marks,
         })
     }
 }

@@ -1,10 +1,13 @@
 //! Second reading: the chosen streams, decoded.
 
+use std::cell::Cell;
+
 use super::audio::{is_silent, nothing_decoded, AudioStream};
 use super::pairs;
 use super::pick::wanted_times;
+use super::plan::{Plan, Wanted};
 use super::scan::{self, Kind, Packets, Scan, StreamScan};
-use super::video::{VideoStream, Wanted};
+use super::video::{Choice, VideoStream};
 use super::{check_options, demuxer, Clip, Frame, Limits, Note, Sampling, Source, Waveform};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,7 +34,11 @@ pub(crate) struct Reel<'a> {
 pub(crate) struct Pictures {
     /// Frames that the packets promise.
     expected: u64,
+    /// Frames of the video, decoded or left out.
+    count: u64,
     decoded: u64,
+    /// How many of the first frames that were handed on are void, because what followed was decoded anew.
+    pub(crate) void: usize,
     rotation_deg: u32,
     span_s: (f64, f64),
     failed: u64,
@@ -64,7 +71,8 @@ impl<'a> Reel<'a> {
         Ok(Self { source, scan: explained(scan, source, cancel)?, sampling, limits })
     }
 
-    /// Decodes the pictures. `keep` gets each frame that is kept as soon as that is known: in the order of time, but for the last two.
+    /// Decodes the pictures. `keep` gets each frame that is kept as soon as that is known: in the order of time, but for the last two. Where it
+    /// turns out that all has to be decoded anew, the first [`Pictures::void`] of them are not to be used.
     ///
     /// # Errors
     /// As [`decode`](super::decode).
@@ -113,58 +121,67 @@ impl<'a> Reel<'a> {
     ) -> Result<(Pictures, Sound)> {
         let mut pictures = Pictures::default();
         let mut sound = Sound::default();
+        let given = Cell::new(0);
+        let mut keep = |frame| {
+            given.update(|given| given + 1);
+            keep(frame);
+        };
         for attempt in 0..MAX_TRIES {
             let next_video = videos.get(attempt).filter(|_| pictures.decoded == 0).copied();
             let next_sound = sounds.get(attempt).filter(|_| sound.waveform.is_none()).copied();
             if next_video.is_none() && next_sound.is_none() {
                 break;
             }
-            #[cfg(feature = "cuda")]
-            let read = self.read_with_gpu(next_video, next_sound, keep, cancel)?;
-            #[cfg(not(feature = "cuda"))]
-            let read = self.read(next_video, next_sound, self.sampling, keep, cancel)?;
-            let (new_pictures, new_sound) = read;
-            if next_video.is_some() {
-                pictures = new_pictures;
-            }
+            let plan = next_video.and_then(|video| self.plan(video));
+            let is_short_cut = plan.is_some() || self.sampling.has_gpu();
+            let void = given.get();
+            let (new_pictures, new_sound) =
+                self.read(next_video, next_sound, plan, self.sampling, &mut keep, cancel)?;
             if next_sound.is_some() {
                 sound = new_sound;
+            }
+            if next_video.is_none() {
+                continue;
+            }
+            pictures = Pictures { void, ..new_pictures };
+            // What failed may be no fault of the file's.
+            if is_short_cut && (pictures.failed > 0 || pictures.decoded == 0) {
+                let reason = pictures.failure.as_deref();
+                tracing::debug!(failed = pictures.failed, reason, "all pictures are decoded, on the processor");
+                let void = given.get();
+                let sampling = self.sampling.without_gpu();
+                pictures = Pictures { void, ..self.read(next_video, None, None, &sampling, &mut keep, cancel)?.0 };
             }
         }
         Ok((pictures, sound))
     }
 
-    /// As [`Reel::read`]. Where something of the pictures failed that a GPU may have had a part in, they are decoded on the processor after all, so
-    /// with a GPU frames are handed on only when all of them are there.
-    #[cfg(feature = "cuda")]
-    fn read_with_gpu(
-        &self,
-        video: Option<&StreamScan>,
-        sound: Option<&StreamScan>,
-        keep: &mut dyn FnMut(Frame),
-        cancel: &CancelToken,
-    ) -> Result<(Pictures, Sound)> {
-        if video.is_none() || self.sampling.gpu.is_none() {
-            return self.read(video, sound, self.sampling, keep, cancel);
-        }
-        let mut frames = Vec::new();
-        let (pictures, heard) = self.read(video, sound, self.sampling, &mut |frame| frames.push(frame), cancel)?;
-        if pictures.failed == 0 && pictures.decoded > 0 {
-            frames.into_iter().for_each(keep);
-            return Ok((pictures, heard));
-        }
-        drop(frames);
-        let reason = pictures.failure.as_deref();
-        tracing::debug!(failed = pictures.failed, reason, "the pictures are decoded on the processor");
-        let sampling = Sampling { gpu: None, ..self.sampling.clone() };
-        Ok((self.read(video, None, &sampling, keep, cancel)?.0, heard))
+    /// Which packets of `video` are decoded, if not all.
+    fn plan(&self, video: &StreamScan) -> Option<Plan> {
+        let time_s = |stamp: i64| stamp as f64 * video.time_base_s - self.scan.zero_s;
+        Plan::of(&video.marks, time_s, self.wanted(video))
     }
 
-    /// Reads the source once and decodes the two streams side by side.
+    /// Which frames of `video` are kept.
+    fn wanted(&self, video: &StreamScan) -> Wanted {
+        Wanted {
+            times: wanted_times(self.sampling, self.span_s(video)),
+            numbers: pairs::numbers(video.pictures, self.sampling.pairs),
+        }
+    }
+
+    /// Start and end of `video` in seconds of the clip.
+    fn span_s(&self, video: &StreamScan) -> (f64, f64) {
+        let (start, end) = video.span.unwrap_or((self.scan.zero_s, self.scan.zero_s));
+        (start - self.scan.zero_s, end - self.scan.zero_s)
+    }
+
+    /// Reads the source once and decodes the two streams side by side; of the pictures what the `plan` says, or all.
     fn read(
         &self,
         video: Option<&StreamScan>,
         sound: Option<&StreamScan>,
+        plan: Option<Plan>,
         sampling: &Sampling,
         keep: &mut dyn FnMut(Frame),
         cancel: &CancelToken,
@@ -174,14 +191,10 @@ impl<'a> Reel<'a> {
         let (mut pictures, mut sound_out) = (Pictures::default(), Sound::default());
         let mut video_stream = None;
         if let Some((found, stream)) = video.and_then(|found| Some((found, demuxer.stream(found.index)?))) {
-            let (start, end) = found.span.unwrap_or((scan.zero_s, scan.zero_s));
-            pictures.span_s = (start - scan.zero_s, end - scan.zero_s);
+            pictures.span_s = self.span_s(found);
             pictures.expected = found.pictures;
-            let wanted = Wanted {
-                times: wanted_times(sampling, pictures.span_s),
-                numbers: pairs::numbers(found.pictures, sampling.pairs),
-            };
-            match VideoStream::open(&stream, found, scan.zero_s, scan.still, wanted, sampling, limits) {
+            let choice = plan.map_or_else(|| Choice::passing(self.wanted(found)), Choice::planned);
+            match VideoStream::open(&stream, found, scan.zero_s, scan.still, choice, sampling, limits) {
                 Ok(opened) => video_stream = Some(opened),
                 Err(error) => pictures.failure = Some(format!("{}: {error}", found.codec)),
             }
@@ -197,15 +210,18 @@ impl<'a> Reel<'a> {
         while let Some(packet) = packets.next(&mut demuxer, cancel)? {
             let index = Some(packet.stream());
             if let Some(stream) = video_stream.as_mut().filter(|_| index == video.map(|found| found.index)) {
-                stream.decode(Some(packet), keep)?;
+                stream.decode(packet, keep)?;
+                if stream.is_done() && audio_stream.is_none() {
+                    break;
+                }
             } else if let Some(stream) = audio_stream.as_mut().filter(|_| index == sound.map(|found| found.index)) {
                 stream.decode(Some(packet), limits)?;
             }
         }
         if let Some(mut stream) = video_stream {
-            stream.decode(None, keep)?;
-            stream.finish(keep);
+            stream.finish(keep)?;
             pictures = Pictures {
+                count: stream.count,
                 decoded: stream.decoded,
                 rotation_deg: stream.rotation_deg,
                 failed: stream.failed,
@@ -289,7 +305,7 @@ fn clip(scan: &Scan, sampling: &Sampling, frames: Vec<Frame>, video: Pictures, s
         note(Note::DAMAGED, format!("{failed} packets could not be decoded and were left out"));
     }
     Clip {
-        pairs: pairs::positions(video.expected, video.decoded, sampling.pairs, &frames),
+        pairs: pairs::positions(video.expected, video.count, sampling.pairs, &frames),
         frames,
         audio: sound.waveform,
         duration_s: if is_still { 0.0 } else { scan.duration_s },
@@ -297,6 +313,7 @@ fn clip(scan: &Scan, sampling: &Sampling, frames: Vec<Frame>, video: Pictures, s
         has_audio,
         video_span_s: video.span_s,
         rotation_deg: video.rotation_deg,
+        frame_count: video.count,
         frames_decoded: video.decoded,
         notes,
     }

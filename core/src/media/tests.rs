@@ -22,7 +22,9 @@ fn apart(source: &Source, limits: &Limits) -> Result<Clip> {
         let sound = scope.spawn(|| reel.sound(&cancel));
         (reel.pictures(&mut |frame| frames.push(frame), &cancel), sound.join().unwrap())
     });
-    reel.clip(frames, pictures?, sound?)
+    let pictures = pictures?;
+    frames.drain(..pictures.void);
+    reel.clip(frames, pictures, sound?)
 }
 
 /// What may differ between two readings of the same file.
@@ -43,7 +45,8 @@ fn everything(clip: &Clip, but: Apart) -> impl PartialEq + std::fmt::Debug {
     };
     let frames: Vec<_> = clip.frames.iter().map(frame).collect();
     let sound: Option<Vec<u32>> = clip.audio.as_ref().map(|sound| sound.samples.iter().map(|s| s.to_bits()).collect());
-    let facts = (clip.has_video, clip.has_audio, clip.rotation_deg, clip.frames_decoded, clip.video_span_s);
+    let counts = (clip.frame_count, clip.frames_decoded);
+    let facts = (clip.has_video, clip.has_audio, clip.rotation_deg, counts, clip.video_span_s);
     (frames, clip.pairs.clone(), sound, clip.duration_s, facts, clip.notes.clone())
 }
 

@@ -8,20 +8,79 @@ use super::drain::{drained, MAX_ERRORS_PER_PACKET};
 #[cfg(feature = "cuda")]
 use super::hardware::Hardware;
 use super::pick::{Keep, Picker};
-use super::scan::{seconds, StreamScan};
+use super::plan::{Plan, Step, Wanted};
+use super::scan::StreamScan;
 use super::{raw, Frame, Limits, Sampling};
 use crate::error::Result;
 
 /// Threads of one decoder. More gain little on short clips and compete with the rest of the analysis.
 const DECODER_THREADS: usize = 2;
 
-/// Which frames are kept, each list ascending.
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    /// Times in seconds of the clip, to each of which the nearest frame is kept.
-    pub times: Vec<f64>,
-    /// Numbers of frames.
-    pub numbers: Vec<u64>,
+/// What tells which frames are kept.
+pub(super) enum Choice {
+    /// The frames as they come by: all are decoded.
+    Passing(Picker),
+    /// The packets, before any is decoded.
+    Planned(Following),
+}
+
+impl Choice {
+    pub fn passing(wanted: Wanted) -> Self {
+        Self::Passing(Picker::new(wanted.times, wanted.numbers))
+    }
+
+    pub fn planned(plan: Plan) -> Self {
+        Self::Planned(Following { plan, packets: 0, due: 0, begun: None, kept: 0 })
+    }
+}
+
+/// A plan, and how far it was followed.
+pub(super) struct Following {
+    plan: Plan,
+    /// Packets that came by.
+    packets: usize,
+    /// Frames that the decoder owes.
+    due: u64,
+    /// The time stamp at which the decoder began.
+    begun: Option<i64>,
+    /// Frames that were kept.
+    kept: usize,
+}
+
+impl Following {
+    /// What to do with the next packet.
+    fn step(&self) -> Step {
+        self.plan.steps.get(self.packets).copied().unwrap_or(Step::Skip)
+    }
+
+    /// Goes on to the next packet, with what was done with `packet`.
+    fn advance(&mut self, packet: &Packet, step: Step) {
+        if step != Step::Skip && self.plan.is_shown.get(self.packets) == Some(&true) {
+            self.due += 1;
+            if self.packets == 0 || step == Step::Begin {
+                self.begun = packet.pts();
+            }
+        }
+        self.packets += 1;
+    }
+
+    /// The number of a frame that came out, and whether it is kept. An error if it is not the one that it should be.
+    fn take(&mut self, frame: &frame::Video) -> Result<(usize, bool), &'static str> {
+        let pts = frame.pts().ok_or("a frame has no time")?;
+        let number = self.plan.stamps.binary_search(&pts).map_err(|_| "a frame has a time of no packet")?;
+        self.due = self.due.checked_sub(1).ok_or("there are more frames than packets")?;
+        if self.begun.take_if(|begun| *begun == pts).is_some() && !frame.is_key() {
+            return Err("a frame that depends on others is marked as one that does not");
+        }
+        let is_kept = self.plan.kept.binary_search(&number).is_ok();
+        self.kept += usize::from(is_kept);
+        Ok((number, is_kept))
+    }
+
+    /// Once the decoder is empty.
+    fn check(&self) -> Result<(), &'static str> {
+        (self.due == 0).then_some(()).ok_or("there are fewer frames than packets")
+    }
 }
 
 /// Decodes one picture stream and keeps the wanted frames.
@@ -30,18 +89,20 @@ pub(super) struct VideoStream {
     converter: Converter,
     #[cfg(feature = "cuda")]
     hardware: Option<Hardware>,
-    picker: Picker,
+    choice: Choice,
     limits: Limits,
     time_base_s: f64,
     zero_s: f64,
     step_s: f64,
-    /// The newest frame and the one before.
+    /// The newest frame that came out, and the one before.
     newest: Picture,
     previous: Picture,
     /// What the decoder writes to: it empties it even where it has nothing to give.
     incoming: frame::Video,
     /// Frames decoded so far.
     pub decoded: u64,
+    /// Frames of the video so far, decoded or left out.
+    pub count: u64,
     /// Clockwise rotation of the first frame in degrees.
     pub rotation_deg: u32,
     /// Packets or frames that could not be decoded.
@@ -69,7 +130,7 @@ impl VideoStream {
         scan: &StreamScan,
         zero_s: f64,
         is_still: bool,
-        wanted: Wanted,
+        choice: Choice,
         sampling: &Sampling,
         limits: &Limits,
     ) -> Result<Self, ffmpeg_next::Error> {
@@ -94,33 +155,89 @@ impl VideoStream {
             converter: Converter::new(sampling.max_side, orientation, is_still),
             #[cfg(feature = "cuda")]
             hardware,
-            picker: Picker::new(wanted.times, wanted.numbers),
+            choice,
             limits: limits.clone(),
-            time_base_s: seconds(stream.time_base()),
+            time_base_s: scan.time_base_s,
             zero_s,
             step_s: scan.step_s,
             newest: Picture::empty(),
             previous: Picture::empty(),
             incoming: frame::Video::empty(),
             decoded: 0,
+            count: 0,
             rotation_deg: 0,
             failed: 0,
             failure: None,
         })
     }
 
-    /// Decodes one packet, or with `None` what the decoder still holds. `keep` gets the frames that are kept.
+    /// Decodes one packet, unless it is left out. `keep` gets the frames that are kept.
     ///
     /// # Errors
     /// `media_too_large` for a picture above the limit on pixels.
-    pub fn decode(&mut self, packet: Option<&Packet>, keep: &mut dyn FnMut(Frame)) -> Result<()> {
-        let sent = match packet {
-            Some(packet) => self.decoder.send_packet(packet),
-            None => self.decoder.send_eof(),
-        };
-        if let (Err(error), true) = (sent, packet.is_some()) {
+    pub fn decode(&mut self, packet: &Packet, keep: &mut dyn FnMut(Frame)) -> Result<()> {
+        if let Choice::Planned(following) = &mut self.choice {
+            let step = following.step();
+            if step == Step::Begin {
+                self.empty(keep)?;
+                self.decoder.flush();
+            }
+            if let Choice::Planned(following) = &mut self.choice {
+                following.advance(packet, step);
+            }
+            if step == Step::Skip {
+                return Ok(());
+            }
+        }
+        if let Err(error) = self.decoder.send_packet(packet) {
             self.fail(error.to_string());
         }
+        self.receive(keep)
+    }
+
+    /// Whether no packet that is still to come will be decoded.
+    pub fn is_done(&self) -> bool {
+        matches!(&self.choice, Choice::Planned(following) if following.packets >= following.plan.steps.len())
+    }
+
+    /// Ends the video: the decoder gives what it holds, and the times and numbers after the last frame get the last frames.
+    ///
+    /// # Errors
+    /// As [`VideoStream::decode`].
+    pub fn finish(&mut self, keep: &mut dyn FnMut(Frame)) -> Result<()> {
+        self.empty(keep)?;
+        match &mut self.choice {
+            Choice::Passing(picker) => {
+                let last = picker.finish();
+                self.keep(&last, keep);
+                self.count = self.decoded;
+            }
+            Choice::Planned(following) => {
+                self.count = following.plan.stamps.len() as u64;
+                if following.kept < following.plan.kept.len() {
+                    self.fail("frames are missing".to_owned());
+                }
+            }
+        }
+        raw::unref(&mut self.newest.frame);
+        raw::unref(&mut self.previous.frame);
+        Ok(())
+    }
+
+    /// Lets the decoder give all that it holds.
+    fn empty(&mut self, keep: &mut dyn FnMut(Frame)) -> Result<()> {
+        // An empty decoder may refuse this.
+        let _ = self.decoder.send_eof();
+        self.receive(keep)?;
+        if let Choice::Planned(following) = &self.choice {
+            if let Err(reason) = following.check() {
+                self.fail(reason.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, keep: &mut dyn FnMut(Frame)) -> Result<()> {
         let mut errors = 0;
         loop {
             match self.decoder.receive_frame(&mut self.incoming) {
@@ -145,31 +262,40 @@ impl VideoStream {
         }
     }
 
-    /// Ends the video: the times and numbers after the last frame get the last frames.
-    pub fn finish(&mut self, keep: &mut dyn FnMut(Frame)) {
-        let last = self.picker.finish();
-        self.keep(&last, keep);
-        raw::unref(&mut self.newest.frame);
-        raw::unref(&mut self.previous.frame);
-    }
-
     fn take(&mut self, keep: &mut dyn FnMut(Frame)) -> Result<()> {
         let frame = &self.newest.frame;
         self.limits.check_pixels(frame.width(), frame.height())?;
-        let stamp = frame.timestamp().map(|time| time as f64 * self.time_base_s - self.zero_s);
-        let stamp = stamp.filter(|time| time.is_finite());
-        self.newest.index = self.decoded;
-        self.newest.time_s = if self.decoded == 0 {
+        if self.decoded == 0 {
             self.rotation_deg = self.converter.orientation(frame).rotation_deg();
-            stamp.unwrap_or(0.0).max(0.0)
-        } else {
-            // Time never runs backwards: a stamp that does is as good as none.
-            let previous_s = self.previous.time_s;
-            stamp.filter(|time| *time >= previous_s).unwrap_or(previous_s + self.step_s)
-        };
+        }
         self.decoded += 1;
-        let now = self.picker.advance(self.newest.time_s);
-        self.keep(&now, keep);
+        let which = match &mut self.choice {
+            Choice::Passing(picker) => {
+                let stamp = frame.timestamp().map(|time| time as f64 * self.time_base_s - self.zero_s);
+                let stamp = stamp.filter(|time| time.is_finite());
+                self.newest.index = self.decoded - 1;
+                self.newest.time_s = if self.decoded == 1 {
+                    stamp.unwrap_or(0.0).max(0.0)
+                } else {
+                    // Time never runs backwards: a stamp that does is as good as none.
+                    let previous_s = self.previous.time_s;
+                    stamp.filter(|time| *time >= previous_s).unwrap_or(previous_s + self.step_s)
+                };
+                picker.advance(self.newest.time_s)
+            }
+            Choice::Planned(following) => match following.take(frame) {
+                Ok((number, is_kept)) => {
+                    self.newest.index = number as u64;
+                    self.newest.time_s = following.plan.times[number];
+                    Keep { previous: false, newest: is_kept }
+                }
+                Err(reason) => {
+                    self.fail(reason.to_owned());
+                    return Ok(());
+                }
+            },
+        };
+        self.keep(&which, keep);
         Ok(())
     }
 

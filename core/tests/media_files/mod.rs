@@ -40,6 +40,11 @@ impl Files {
     }
 }
 
+/// Where the headers of the PNG pictures in `bytes` begin.
+pub fn png_headers(bytes: &[u8]) -> Vec<usize> {
+    bytes.windows(8).enumerate().filter(|(_, head)| *head == b"\x89PNG\r\n\x1a\n").map(|(at, _)| at).collect()
+}
+
 /// Runs `ffmpeg` with `arguments`, writing to `output`.
 pub fn ffmpeg(arguments: &[&str], output: &Path) {
     let run = Command::new("ffmpeg")

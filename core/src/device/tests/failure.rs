@@ -99,6 +99,7 @@ fn silence() -> Clip {
         has_audio: true,
         video_span_s: (0.0, 0.0),
         rotation_deg: 0,
+        frame_count: 0,
         frames_decoded: 0,
         notes: Vec::new(),
     }

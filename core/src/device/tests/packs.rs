@@ -44,6 +44,7 @@ fn clip(pairs: usize) -> Clip {
         has_audio: true,
         video_span_s: (0.0, 0.6),
         rotation_deg: 0,
+        frame_count: 6,
         frames_decoded: 6,
         notes: Vec::new(),
     }
