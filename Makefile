@@ -1,7 +1,7 @@
 # make demo    what a person in a real video feels and why
 # make test    everything that CI checks
 # make pack    the built-in model, in build/packs
-# make bench BENCH=llm|encoders|media|pipeline|all BENCH_JSON=FILE   how long it takes on this machine, ours and others alternately (BENCH_ISA=avx2: with AVX2 at most)
+# make bench BENCH=llm|encoders|media|pipeline|sdks|all BENCH_JSON=FILE   how long it takes on this machine, ours and others alternately (BENCH_ISA=avx2: with AVX2 at most)
 # make install PREFIX=…   libemotionllama with header, pkg-config and CMake files
 # make dist    the same as a tarball that works anywhere, in build/dist
 # make fuzz RUNS=1000000   mutated inputs to every reader, see docs/fuzzing.md

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the benchmark suite with its peers. BENCH=llm|encoders|media|pipeline|cuda|all (default all, which is all but cuda), BENCH_JSON=FILE and
+# Runs the benchmark suite with its peers. BENCH=llm|encoders|media|pipeline|sdks|cuda|all (default all, which is all but cuda), BENCH_JSON=FILE and
 # BENCH_MARKDOWN=FILE for what is measured, BENCH_ROUNDS=9, BENCH_THREADS=2. The peers come from PyPI and npm, each part's own, into build/bench; llama.cpp is compiled for this processor.
 # BENCH_ISA=avx2 measures all as on a processor that has no more than AVX2.
 set -euo pipefail
@@ -27,14 +27,14 @@ esac
 case $part in
 all) parts=(llm encoders media) ;;
 llm | encoders | media) parts=("$part") ;;
-pipeline) parts=() ;;
+pipeline | sdks) parts=() ;;
 cuda)
   python3 tools/cuda/has_gpu.py
   parts=(cuda)
   venv=build/bench/venv-cuda
   ;;
 *)
-  echo "bench: BENCH is '$part'; give llm, encoders, media, pipeline, cuda or all" >&2
+  echo "bench: BENCH is '$part'; give llm, encoders, media, pipeline, sdks, cuda or all" >&2
   exit 2
   ;;
 esac
@@ -52,6 +52,10 @@ if [[ " ${parts[*]-} " == *" media "* ]] && [ ! -d build/bench/node_modules ]; t
   echo "bench: installing face-api.js" >&2
   cp tools/bench/package.json build/bench/package.json
   npm install --prefix build/bench --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error >/dev/null
+fi
+
+if [ "$part" = all ] || [ "$part" = sdks ]; then
+  bash tools/bench/sdks.sh build/bench/sdks
 fi
 
 if [ "$part" = cuda ]; then

@@ -1,6 +1,6 @@
 """The benchmark suite: ours and the peer's alternately in one run, medians, as JSON and as a table.
 
-    python bench/suite [llm|encoders|speech|media|pipeline|cuda|all] [--json FILE] [--markdown FILE] [--rounds 9]
+    python bench/suite [llm|encoders|speech|media|pipeline|sdks|cuda|all] [--json FILE] [--markdown FILE] [--rounds 9]
 
 The peers come from the registries: tools/bench.sh installs them. SPDX-License-Identifier: Apache-2.0
 """
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measure import Machine, Ours, table  # noqa: E402
 
 # A suite's modules with `rows(ours, machine, rounds)`; they are imported only when they are wanted, with their peers.
-SUITES = {"llm": ["llm"], "encoders": ["encoders", "speech"], "speech": ["speech"], "media": ["media"], "pipeline": ["pipeline"], "cuda": ["cuda"]}
+SUITES = {"llm": ["llm"], "encoders": ["encoders", "speech"], "speech": ["speech"], "media": ["media"], "pipeline": ["pipeline"], "sdks": ["sdks"], "cuda": ["cuda"]}
 # What `all` leaves out: it needs a GPU.
 ALONE = {"cuda"}
 
