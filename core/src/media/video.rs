@@ -176,18 +176,19 @@ impl VideoStream {
     /// # Errors
     /// `media_too_large` for a picture above the limit on pixels.
     pub fn decode(&mut self, packet: &Packet, keep: &mut dyn FnMut(Frame)) -> Result<()> {
+        let step = match &self.choice {
+            Choice::Passing(_) => Step::Decode,
+            Choice::Planned(following) => following.step(),
+        };
+        if step == Step::Begin {
+            self.empty(keep)?;
+            self.decoder.flush();
+        }
         if let Choice::Planned(following) = &mut self.choice {
-            let step = following.step();
-            if step == Step::Begin {
-                self.empty(keep)?;
-                self.decoder.flush();
-            }
-            if let Choice::Planned(following) = &mut self.choice {
-                following.advance(packet, step);
-            }
-            if step == Step::Skip {
-                return Ok(());
-            }
+            following.advance(packet, step);
+        }
+        if step == Step::Skip {
+            return Ok(());
         }
         if let Err(error) = self.decoder.send_packet(packet) {
             self.fail(error.to_string());
