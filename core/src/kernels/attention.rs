@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 
+use super::attend_rows::AttentionShape;
 use super::crew::for_each;
-use super::dense::AttentionShape;
 use super::lanes::Lanes;
 use super::output::Output;
 use super::rowwise::exp_of_negative;

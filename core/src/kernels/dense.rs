@@ -1,8 +1,7 @@
-//! The f32 loops of a transformer layer: dot products, attention of one row, normalisation, activation.
+//! The f32 loops of a transformer layer: dot products, normalisation, products of low rank.
 
 use super::crew::for_each;
 use super::output::Output;
-use super::rowwise::softmax_body;
 use super::{chunks, Isa};
 
 /// Runs a loop compiled for the CPU: `$body` is `#[inline(always)]` and takes `const FMA: bool`.
@@ -79,132 +78,6 @@ fn rms_norm_body<const FMA: bool>(rows: &[f32], weight: &[f32], eps: f32, out: &
 /// Root-mean-square normalisation of each row of `rows` `[n, weight.len()]` into `out`.
 pub fn rms_norm(isa: Isa, rows: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     dispatch!(isa, rms_norm_body(rows: &[f32], weight: &[f32], eps: f32, out: &mut [f32]));
-}
-
-/// The extents that attention needs.
-#[derive(Debug, Clone, Copy)]
-pub struct AttentionShape {
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; divides `heads`.
-    pub kv_heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-}
-
-/// Columns of the values that are summed at a time, in registers.
-const COLUMNS: usize = 32;
-
-/// Keys and values of one stretch of tokens, each `[tokens, kv_heads * head_dim]`.
-pub type KeysValues<'a> = (&'a [f32], &'a [f32]);
-
-#[inline(always)]
-fn attend_body<const FMA: bool>(
-    shape: AttentionShape,
-    q: &[f32],
-    stretches: [KeysValues<'_>; 2],
-    weights: &mut [f32],
-    out: &mut [f32],
-) {
-    let AttentionShape { heads, kv_heads, head_dim } = shape;
-    let (width, group) = (kv_heads * head_dim, heads / kv_heads);
-    let weights = &mut weights[..(stretches[0].0.len() + stretches[1].0.len()) / width];
-    let scale = 1.0 / (head_dim as f32).sqrt();
-    for (head, (q, out)) in q.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)).enumerate() {
-        let column = head / group * head_dim;
-        let mut at = 0;
-        // Loops, not closures: a closure that is not inlined loses the features that this body is compiled for.
-        for (keys, _) in stretches {
-            for key in keys.chunks_exact(width) {
-                weights[at] = scale * dot_body::<FMA>(q, &key[column..column + head_dim]);
-                at += 1;
-            }
-        }
-        softmax_body::<FMA>(weights, at.max(1));
-        let mut done = 0;
-        while done + COLUMNS <= head_dim {
-            let mut sums = [0f32; COLUMNS];
-            let mut at = 0;
-            for (_, values) in stretches {
-                for values in values.chunks_exact(width) {
-                    let values = &values[column + done..column + done + COLUMNS];
-                    for i in 0..COLUMNS {
-                        sums[i] = fused::<FMA>(weights[at], values[i], sums[i]);
-                    }
-                    at += 1;
-                }
-            }
-            out[done..done + COLUMNS].copy_from_slice(&sums);
-            done += COLUMNS;
-        }
-        let mut at = 0;
-        out[done..].fill(0.0);
-        for (_, values) in stretches {
-            for values in values.chunks_exact(width) {
-                for (o, v) in out[done..].iter_mut().zip(&values[column + done..column + head_dim]) {
-                    *o = fused::<FMA>(weights[at], *v, *o);
-                }
-                at += 1;
-            }
-        }
-    }
-}
-
-/// Attention of one row: queries `q` `[heads * head_dim]` over the shared prefix's keys and values and then its own
-/// sequence's, into `out` like `q`. `weights` is scratch.
-pub fn attend_row(
-    isa: Isa,
-    shape: AttentionShape,
-    q: &[f32],
-    stretches: [KeysValues<'_>; 2],
-    weights: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    let width = shape.kv_heads * shape.head_dim;
-    weights.resize((stretches[0].0.len() + stretches[1].0.len()) / width, 0.0);
-    attend_alone(isa, shape, q, stretches, weights, out);
-}
-
-fn attend_alone(
-    isa: Isa,
-    shape: AttentionShape,
-    q: &[f32],
-    stretches: [KeysValues<'_>; 2],
-    weights: &mut [f32],
-    out: &mut [f32],
-) {
-    dispatch!(
-        isa,
-        attend_body(
-            shape: AttentionShape,
-            q: &[f32],
-            stretches: [(&[f32], &[f32]); 2],
-            weights: &mut [f32],
-            out: &mut [f32]
-        )
-    );
-}
-
-/// [`attend_row`] of each row of queries `q` `[n, heads * head_dim]`, with the keys and values that `stretches` gives for its number.
-/// `weights` is scratch, `[n, keys]` for the most keys that a row has.
-pub fn attend_rows<'a>(
-    isa: Isa,
-    shape: AttentionShape,
-    q: &[f32],
-    stretches: impl Fn(usize) -> [KeysValues<'a>; 2] + Sync,
-    weights: &mut [f32],
-    out: &mut [f32],
-) {
-    let width = shape.heads * shape.head_dim;
-    let n = q.len() / width.max(1);
-    assert!(q.len() == n * width && out.len() == q.len(), "attention sizes");
-    let keys = weights.len() / n.max(1);
-    let (weights, out) = (Output::new(weights), Output::new(out));
-    for_each(n, |row| {
-        // SAFETY: no two calls have the same number.
-        let (weights, out) = unsafe { (weights.part(row * keys, keys), out.part(row * width, width)) };
-        attend_alone(isa, shape, &q[row * width..][..width], stretches(row), weights, out);
-    });
 }
 
 #[inline(always)]

@@ -6,6 +6,8 @@
 //! Hot loops are compiled for several instruction sets and chosen at run time, see [`Isa`].
 
 #[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+mod attend_rows;
+#[allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 mod attention;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
@@ -36,10 +38,11 @@ mod rowwise;
 #[allow(unsafe_code)]
 mod sgemm;
 
+pub use attend_rows::{attend_row, attend_rows, AttentionShape};
 pub use attention::{attend, Context};
 pub use blocks::{chunks, half, WeightType};
 pub use crew::{for_each, for_each_mut, for_each_row, with_crew, with_lasting_crew};
-pub use dense::{add, add_low_rank, attend_row, attend_rows, dot, rms_norm, AttentionShape};
+pub use dense::{add, add_low_rank, dot, rms_norm};
 pub use isa::{Isa, MAX_ISA_VARIABLE};
 pub use linear::{linear, Finish};
 pub use product::{matmul, Weights};

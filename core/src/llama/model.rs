@@ -459,7 +459,7 @@ impl Llama {
                 let stretches = |row: usize| [caches.get(row).map_or((&[][..], &[][..]), |c| c.layer(layer)), own(row)];
                 // As many as there is room for: further steps then need no more.
                 let keys = caches.iter().map(KvCache::room).max().unwrap_or(0) + 1;
-                fit(scores, caches.len() * keys);
+                fit(scores, caches.len() * shape.kv_heads * keys);
                 kernels::attend_rows(isa, shape, q, stretches, scores, out);
             }
         }

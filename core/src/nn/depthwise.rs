@@ -16,6 +16,9 @@ use crate::kernels::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::lanes::{Avx2, Avx512};
 
+/// Outputs of a line that are computed before the next ones begin: what lies under their windows then stays near.
+const STRETCH: usize = 16;
+
 /// A line of the input under the window, and the weights it is multiplied with.
 pub(super) struct Tap<'a> {
     /// `[axis.input, channels]`.
@@ -82,17 +85,23 @@ impl Line<'_> {
         if self.channels < L::N {
             self.plain(out);
         } else {
-            let last = self.channels - L::N;
-            let mut channel = 0;
-            loop {
-                // The last vector may overlap the one before; it writes the same values.
-                let first = channel.min(last);
-                self.channels::<L>(out.as_mut_ptr(), first);
-                channel += L::N;
-                if first == last {
-                    break;
+            // A stretch of outputs at a time, whose inputs stay near while all channels of them go by.
+            for start in (0..self.axis.output).step_by(STRETCH) {
+                let stretch = start..self.axis.output.min(start + STRETCH);
+                let last = self.channels - L::N;
+                let mut channel = 0;
+                loop {
+                    // The last vector may overlap the one before; it writes the same values.
+                    let first = channel.min(last);
+                    self.channels::<L>(out.as_mut_ptr(), first, stretch.clone());
+                    channel += L::N;
+                    if first == last {
+                        break;
+                    }
                 }
+                then.apply(&mut out[stretch.start * self.channels..stretch.end * self.channels]);
             }
+            return;
         }
         then.apply(out);
     }
@@ -116,23 +125,27 @@ impl Line<'_> {
         first..end.max(first)
     }
 
-    /// All outputs of the `L::N` channels from `first` on.
+    /// Some outputs of the `L::N` channels from `first` on.
     ///
     /// # Safety
-    /// As for [`Line::compute`]; there are so many channels, and `out` holds the line.
+    /// As for [`Line::compute`]; there are so many channels and outputs, and `out` holds the line.
     #[inline(always)]
-    unsafe fn channels<L: Lanes>(&self, out: *mut f32, first: usize) {
+    unsafe fn channels<L: Lanes>(&self, out: *mut f32, first: usize, outputs: std::ops::Range<usize>) {
         let (axis, channels) = (self.axis, self.channels);
         let bias = match self.bias {
             Some(bias) => L::load_float(bias.as_ptr().add(first)),
             None => L::zero_float(),
         };
-        let mut whole = 0..0;
-        if let ([top, middle, bottom], 3) = (self.taps, self.window) {
-            whole = self.whole();
-            let rows = [top.x.as_ptr(), middle.x.as_ptr(), bottom.x.as_ptr()];
+        let mut whole = outputs.start..outputs.start;
+        if let (Some(other), 1..=3, 3) = (self.taps.first(), self.taps.len(), self.window) {
+            let inside = self.whole();
+            let start = inside.start.clamp(outputs.start, outputs.end);
+            whole = start..inside.end.clamp(start, outputs.end);
+            // At the upper and the lower edge some lines are missing: others take their places, and count nothing.
+            let mut rows = [other.x.as_ptr(); 3];
             let mut weights = [[L::zero_float(); 3]; 3];
-            for (weights, tap) in weights.iter_mut().zip([top, middle, bottom]) {
+            for ((row, weights), tap) in rows.iter_mut().zip(&mut weights).zip(self.taps) {
+                *row = tap.x.as_ptr();
                 for (i, weight) in weights.iter_mut().enumerate() {
                     *weight = L::load_float(tap.weights.as_ptr().add(i * channels + first));
                 }
@@ -148,7 +161,7 @@ impl Line<'_> {
                 L::store_float(sum, out.add(at * channels + first));
             }
         }
-        for at in (0..whole.start).chain(whole.end..axis.output) {
+        for at in (outputs.start..whole.start).chain(whole.end..outputs.end) {
             let inside = self.inside(at);
             if inside.is_empty() {
                 L::store_float(bias, out.add(at * channels + first));

@@ -125,12 +125,11 @@ impl Net {
         values[0] = Some(input);
         for op in &self.ops {
             ws.check()?;
-            let mut out = op.compute(&mut values, ws)?;
-            op.activation.apply(out.data_mut());
+            let out = op.compute(&mut values, ws)?;
             ws.count(2 * (out.data().len() * op.kind.products()) as u64);
             for &done in &op.done {
                 if let Some(tensor) = values[done].take() {
-                    ws.give(tensor.into_data());
+                    ws.give(tensor);
                 }
             }
             values[op.output] = Some(out);
@@ -139,7 +138,7 @@ impl Net {
         for &output in &self.outputs {
             outputs.push(values[output].clone().ok_or_else(|| Error::pack("an output is never computed"))?);
         }
-        values.into_iter().flatten().for_each(|tensor| ws.give(tensor.into_data()));
+        values.into_iter().flatten().for_each(|tensor| ws.give(tensor));
         Ok(outputs)
     }
 
@@ -149,7 +148,11 @@ impl Net {
             return Err(Error::pack(format!("net {name} has {} operations", text.ops.len())));
         }
         let mut numbers: HashMap<&str, usize> = HashMap::from([("input", 0)]);
-        let mut ops = Vec::with_capacity(text.ops.len());
+        let mut ops: Vec<Op> = Vec::with_capacity(text.ops.len());
+        let mut readers: HashMap<&str, usize> = HashMap::new();
+        for name in text.ops.iter().flat_map(|op| &op.x).chain(&text.outputs) {
+            *readers.entry(name).or_default() += 1;
+        }
         for (i, op) in text.ops.iter().enumerate() {
             let context = |e: Error| e.context(format!("net {name}, operation {i} ({})", op.op));
             let inputs: Vec<usize> =
@@ -161,13 +164,16 @@ impl Net {
             if inputs.is_empty() || (inputs.len() > 1 && !matches!(kind, Kind::Add | Kind::ConcatRows)) {
                 return Err(context(Error::pack(format!("it cannot take {} inputs", inputs.len()))));
             }
-            let output = numbers.len();
-            if numbers.insert(&op.y, output).is_some() {
+            let mut new = Op { kind, inputs, output: numbers.len(), activation: op.act, done: Vec::new() };
+            // What only this one reads need not be written.
+            let alone = readers.get(op.x[0].as_str()) == Some(&1);
+            if let Some(before) = ops.pop_if(|before| alone && new.inputs == [before.output] && new.joins(before)) {
+                new = new.after(before);
+            }
+            if numbers.insert(&op.y, new.output).is_some() {
                 return Err(context(Error::pack(format!("{} is written twice", op.y))));
             }
-            let fused = matches!(kind, Kind::Conv(_) | Kind::Depthwise(_) | Kind::Dense(_));
-            let activation = if fused { Activation::Identity } else { op.act };
-            ops.push(Op { kind, inputs, output, activation, done: Vec::new() });
+            ops.push(new);
         }
         let outputs: Vec<usize> = text
             .outputs
@@ -190,38 +196,78 @@ impl Net {
 }
 
 impl Op {
+    /// Whether this operation and the one `before` it can be one.
+    fn joins(&self, before: &Op) -> bool {
+        match (&self.kind, &before.kind) {
+            (Kind::Act, Kind::Softmax) => false,
+            (Kind::Act, _) => before.activation == Activation::Identity,
+            (
+                Kind::Conv(Product { padding: Padding::Valid, .. })
+                | Kind::Depthwise(Filter { padding: Padding::Valid, .. }),
+                Kind::Pad([.., 0, 0]),
+            ) => before.activation == Activation::Identity,
+            _ => false,
+        }
+    }
+
+    /// This operation and the one `before` it, which it [`joins`](Self::joins), as one.
+    fn after(mut self, mut before: Op) -> Op {
+        match (&mut self.kind, &before.kind) {
+            (
+                Kind::Conv(Product { padding, .. }) | Kind::Depthwise(Filter { padding, .. }),
+                &Kind::Pad([top, bottom, left, right, ..]),
+            ) => {
+                *padding = Padding::Explicit([top, bottom, left, right]);
+                self.inputs = before.inputs;
+                self
+            }
+            _ => {
+                (before.activation, before.output) = (self.activation, self.output);
+                before
+            }
+        }
+    }
+
     fn compute(&self, values: &mut [Option<Tensor>], ws: &mut Workspace) -> Result<Tensor> {
         let missing = || Error::pack("an input is gone");
         // Operations that keep the elements work in place when nothing else reads them.
-        if matches!(self.kind, Kind::Reshape(_) | Kind::Softmax | Kind::Act) {
-            let input = self.inputs[0];
-            let tensor = match self.done.contains(&input) {
-                true => values[input].take(),
-                false => values[input].clone(),
+        if matches!(self.kind, Kind::Reshape(_) | Kind::Softmax | Kind::Act | Kind::Add) {
+            let (first, rest) = self.inputs.split_first().ok_or_else(missing)?;
+            let tensor = match self.done.contains(first) && !rest.contains(first) {
+                true => values[*first].take(),
+                false => values[*first].clone(),
             };
-            let tensor = tensor.ok_or_else(missing)?;
-            return match &self.kind {
-                Kind::Reshape(shape) => reshape(tensor, shape),
-                Kind::Softmax => Ok(kernels::softmax(tensor)),
-                _ => Ok(tensor),
+            let mut tensor = tensor.ok_or_else(missing)?;
+            if let Kind::Add = self.kind {
+                let rest: Vec<&Tensor> =
+                    rest.iter().map(|&i| values[i].as_ref()).collect::<Option<_>>().ok_or_else(missing)?;
+                return kernels::add(tensor, &rest, self.activation);
+            }
+            tensor = match &self.kind {
+                Kind::Reshape(shape) => reshape(tensor, shape)?,
+                Kind::Softmax => kernels::softmax(tensor),
+                _ => tensor,
             };
+            self.activation.apply(tensor.data_mut());
+            return Ok(tensor);
         }
         let inputs: Vec<&Tensor> =
             self.inputs.iter().map(|&i| values[i].as_ref()).collect::<Option<_>>().ok_or_else(missing)?;
         let x = inputs[0];
-        match &self.kind {
-            Kind::Conv(filter) => kernels::conv2d(x, filter, ws),
-            Kind::Depthwise(filter) => kernels::depthwise(x, filter, ws),
-            Kind::Dense(filter) => kernels::dense(x, filter, ws),
-            Kind::MaxPool { size, stride, padding } => kernels::pool(x, true, *size, *stride, *padding, ws),
-            Kind::AvgPool { size, stride, padding } => kernels::pool(x, false, *size, *stride, *padding, ws),
-            Kind::Add => kernels::add(&inputs, ws),
-            Kind::Affine { scale, shift } => kernels::affine(x, scale, shift, ws),
-            Kind::Mean => kernels::mean(x, ws),
-            Kind::Pad(pads) => kernels::pad(x, *pads, ws),
-            Kind::ConcatRows => kernels::concat_rows(&inputs, ws),
-            Kind::Reshape(_) | Kind::Softmax | Kind::Act => Err(missing()),
-        }
+        let mut out = match &self.kind {
+            Kind::Conv(filter) => return kernels::conv2d(x, filter, self.activation, ws),
+            Kind::Depthwise(filter) => return kernels::depthwise(x, filter, self.activation, ws),
+            Kind::Dense(filter) => return kernels::dense(x, filter, self.activation, ws),
+            Kind::MaxPool { size, stride, padding } => kernels::pool(x, true, *size, *stride, *padding, ws)?,
+            Kind::AvgPool { size, stride, padding } => kernels::pool(x, false, *size, *stride, *padding, ws)?,
+            Kind::Affine { scale, shift } => kernels::affine(x, scale, shift, ws)?,
+            Kind::Mean => kernels::mean(x, ws)?,
+            Kind::Pad(pads) => kernels::pad(x, *pads, ws)?,
+            Kind::ConcatRows => kernels::concat_rows(&inputs, ws)?,
+            Kind::Reshape(_) | Kind::Softmax | Kind::Act | Kind::Add => return Err(missing()),
+        };
+        self.activation.apply(out.data_mut());
+        Ok(out)
     }
 }
 
@@ -295,7 +341,7 @@ impl OpText {
             2 => ([1, 1], Padding::Valid),
             _ => (self.window(self.stride)?, self.padding()?),
         };
-        Ok(Filter { weight, bias, stride, padding, activation: self.act })
+        Ok(Filter { weight, bias, stride, padding })
     }
 
     fn window(&self, sizes: Option<[usize; 2]>) -> Result<[usize; 2]> {
@@ -306,5 +352,45 @@ impl OpText {
 
     fn padding(&self) -> Result<Padding> {
         self.pad.ok_or_else(|| Error::pack("the padding is missing"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The net's outputs for a picture of 5 x 6 pixels.
+    fn run(outputs: &[&str]) -> (usize, Vec<Tensor>) {
+        let text = serde_json::json!({
+            "input": [5, 6, 2],
+            "outputs": outputs,
+            "ops": [
+                {"op": "conv2d", "x": ["input"], "y": "a", "w": "w", "stride": [1, 1], "pad": "same"},
+                {"op": "act", "x": ["a"], "y": "b", "act": "relu"},
+                {"op": "pad", "x": ["b"], "y": "c", "pads": [0, 1, 2, 1, 0, 0]},
+                {"op": "depthwise", "x": ["c"], "y": "d", "w": "v", "stride": [2, 2], "pad": "valid", "act": "leaky"},
+                {"op": "pad", "x": ["d"], "y": "e", "pads": [1, 0, 0, 0, 0, 0]},
+                {"op": "conv2d", "x": ["e"], "y": "f", "w": "w", "stride": [1, 1], "pad": "valid"},
+                {"op": "add", "x": ["f", "f"], "y": "g"},
+                {"op": "act", "x": ["g"], "y": "h", "act": "relu"}
+            ]
+        });
+        let values = |shape: &[usize]| {
+            let data = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 31) as f32 / 15.0 - 1.0).collect();
+            Tensor::new(shape.to_vec(), data)
+        };
+        let weight = |name: &str| values(if name == "w" { &[2, 2, 2, 2] } else { &[3, 3, 2] });
+        let net = Net::build("test", &serde_json::from_value(text).unwrap(), weight).unwrap();
+        let outputs = net.run(values(&[1, 5, 6, 2]).unwrap(), &mut Workspace::new()).unwrap();
+        (net.ops.len(), outputs)
+    }
+
+    #[test]
+    fn operations_that_become_one_give_what_they_give_one_by_one() {
+        let (joined, outputs) = run(&["h"]);
+        let (apart, steps) = run(&["h", "a", "b", "c", "d", "e", "f", "g"]);
+        assert_eq!((joined, apart), (4, 8));
+        assert_eq!(outputs[0], steps[0]);
+        assert!(outputs[0].data().iter().any(|&x| x > 0.0));
     }
 }

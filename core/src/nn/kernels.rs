@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::depthwise::{self, Tap};
 use super::packed::{Packed, Rows};
 use super::parameters::{Activation, Padding};
-use super::tensor::{elements, Tensor, Workspace};
+use super::tensor::{Tensor, Workspace};
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 
@@ -13,6 +13,9 @@ use crate::kernels::Isa;
 const UNROLLED: usize = 1 << 16;
 /// The same where all threads share the work.
 const UNROLLED_FOR_ALL: usize = 1 << 18;
+
+/// Values that an addition takes at a time.
+const PIECE: usize = 1 << 12;
 
 /// Where a window lies: size, stride and padding along one axis, and the output size that follows.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +59,6 @@ pub(super) struct Filter {
     pub(super) bias: Option<Tensor>,
     pub(super) stride: [usize; 2],
     pub(super) padding: Padding,
-    pub(super) activation: Activation,
 }
 
 /// A weight `[height, width, in, out]` (`[in, out]` for a dense layer) with its bias, ready to be multiplied with.
@@ -66,14 +68,13 @@ pub(super) struct Product {
     window: [usize; 2],
     channels: usize,
     stride: [usize; 2],
-    padding: Padding,
-    activation: Activation,
+    pub(super) padding: Padding,
 }
 
 impl From<Filter> for Product {
     /// From a weight of rank 4 or 2.
     fn from(filter: Filter) -> Self {
-        let Filter { weight, bias, stride, padding, activation } = filter;
+        let Filter { weight, bias, stride, padding } = filter;
         let (window, channels, columns) = match *weight.shape() {
             [height, width, channels, columns] => ([height, width], channels, columns),
             [channels, columns] => ([1, 1], channels, columns),
@@ -83,7 +84,7 @@ impl From<Filter> for Product {
         let bias = bias.as_ref().map_or(&[][..], Tensor::data);
         let depth = window[0] * window[1] * channels;
         let packed = Packed::new(depth, columns, |k, column| data[k * columns + column], bias);
-        Self { packed, window, channels, stride, padding, activation }
+        Self { packed, window, channels, stride, padding }
     }
 }
 
@@ -95,7 +96,7 @@ impl Product {
 }
 
 /// 2-D convolution.
-pub(super) fn conv2d(x: &Tensor, filter: &Product, ws: &mut Workspace) -> Result<Tensor> {
+pub(super) fn conv2d(x: &Tensor, filter: &Product, then: Activation, ws: &mut Workspace) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;
     let ([kh, kw], ci, co) = (filter.window, filter.channels, filter.packed.columns());
     if ci != channels {
@@ -104,24 +105,24 @@ pub(super) fn conv2d(x: &Tensor, filter: &Product, ws: &mut Workspace) -> Result
     let rows = Axis::new(height, kh, filter.stride[0], filter.padding, true)?;
     let cols = Axis::new(width, kw, filter.stride[1], filter.padding, false)?;
     let shape = vec![batch, rows.output, cols.output, co];
-    let mut out = ws.take(elements(&shape)?);
+    let mut out = ws.tensor(shape)?;
     let (pixels, depth) = (batch * rows.output * cols.output, kh * kw * ci);
     let pointwise = kh == 1 && kw == 1 && filter.stride == [1, 1] && rows.output == height && cols.output == width;
     if pointwise {
-        multiply(&mut out, x.data(), filter, pixels, ws.parallel);
+        multiply(out.data_mut(), x.data(), filter, then, pixels, ws.parallel);
     } else {
         let room = if ws.parallel { UNROLLED_FOR_ALL } else { UNROLLED };
         let chunk = (room / depth.max(1)).clamp(1, pixels.max(1));
-        let mut unrolled = ws.take(chunk * depth);
+        let mut unrolled = ws.tensor(vec![chunk, depth])?;
         for start in (0..pixels).step_by(chunk) {
             let count = chunk.min(pixels - start);
-            unroll(&mut unrolled, x, [kh, kw], &rows, &cols, start, count);
-            let out = &mut out[start * co..(start + count) * co];
-            multiply(out, &unrolled, filter, count, ws.parallel);
+            unroll(unrolled.data_mut(), x, [kh, kw], &rows, &cols, start, count);
+            let out = &mut out.data_mut()[start * co..(start + count) * co];
+            multiply(out, unrolled.data(), filter, then, count, ws.parallel);
         }
         ws.give(unrolled);
     }
-    Tensor::new(shape, out)
+    Ok(out)
 }
 
 /// Writes the windows of `count` output pixels from number `start` on, one row each.
@@ -158,7 +159,7 @@ fn unroll(to: &mut [f32], x: &Tensor, kernel: [usize; 2], rows: &Axis, cols: &Ax
 }
 
 /// Depthwise 2-D convolution, one filter for each channel.
-pub(super) fn depthwise(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Result<Tensor> {
+pub(super) fn depthwise(x: &Tensor, filter: &Filter, then: Activation, ws: &mut Workspace) -> Result<Tensor> {
     let [_, height, width, channels] = x.nhwc()?;
     let &[kh, kw, filters] = filter.weight.shape() else {
         return Err(Error::pack(format!("a depthwise filter has shape {:?}", filter.weight.shape())));
@@ -169,7 +170,7 @@ pub(super) fn depthwise(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Resu
     let rows = Axis::new(height, kh, filter.stride[0], filter.padding, true)?;
     let cols = Axis::new(width, kw, filter.stride[1], filter.padding, false)?;
     let shape = vec![x.shape()[0], rows.output, cols.output, channels];
-    let mut out = ws.take(elements(&shape)?);
+    let mut out = ws.tensor(shape)?;
     let isa = Isa::detect();
     let line = cols.output * channels;
     let compute = |(number, out): (usize, &mut [f32])| {
@@ -185,19 +186,20 @@ pub(super) fn depthwise(x: &Tensor, filter: &Filter, ws: &mut Workspace) -> Resu
             }
         }
         let bias = filter.bias.as_ref().map(Tensor::data);
-        depthwise::line(isa, out, &taps, bias, &cols, channels, filter.activation);
+        depthwise::line(isa, out, &taps, bias, &cols, channels, then);
     };
     if line > 0 {
+        let out = out.data_mut();
         match ws.parallel && out.len() > 1 << 15 {
             true => out.par_chunks_mut(line).enumerate().for_each(compute),
             false => out.chunks_mut(line).enumerate().for_each(compute),
         }
     }
-    Tensor::new(shape, out)
+    Ok(out)
 }
 
 /// `[batch, in] · [in, out] + bias`.
-pub(super) fn dense(x: &Tensor, filter: &Product, ws: &mut Workspace) -> Result<Tensor> {
+pub(super) fn dense(x: &Tensor, filter: &Product, then: Activation, ws: &mut Workspace) -> Result<Tensor> {
     let &[batch, size] = x.shape() else {
         return Err(Error::pack(format!("a dense layer was given shape {:?}", x.shape())));
     };
@@ -205,16 +207,16 @@ pub(super) fn dense(x: &Tensor, filter: &Product, ws: &mut Workspace) -> Result<
     if size != ci {
         return Err(Error::pack(format!("a dense layer over {ci} inputs was given {size}")));
     }
-    let mut out = ws.take(batch * co);
-    multiply(&mut out, x.data(), filter, batch, ws.parallel);
-    Tensor::new(vec![batch, co], out)
+    let mut out = ws.tensor(vec![batch, co])?;
+    multiply(out.data_mut(), x.data(), filter, then, batch, ws.parallel);
+    Ok(out)
 }
 
-/// `out = activation(x w + bias)` of `rows` rows.
-fn multiply(out: &mut [f32], x: &[f32], filter: &Product, rows: usize, parallel: bool) {
-    let Product { packed, activation, .. } = filter;
+/// `out = then(x w + bias)` of `rows` rows.
+fn multiply(out: &mut [f32], x: &[f32], filter: &Product, then: Activation, rows: usize, parallel: bool) {
+    let packed = &filter.packed;
     let rows = Rows { data: x, count: rows, stride: packed.depth() };
-    packed.apply(out, packed.columns(), rows, false, *activation, parallel);
+    packed.apply(out, packed.columns(), rows, false, then, parallel);
 }
 
 /// Maximum or average over windows.
@@ -230,11 +232,11 @@ pub(super) fn pool(
     let rows = Axis::new(height, size[0], stride[0], padding, true)?;
     let cols = Axis::new(width, size[1], stride[1], padding, false)?;
     let shape = vec![batch, rows.output, cols.output, channels];
-    let mut out = ws.take(elements(&shape)?);
+    let mut pooled = ws.tensor(shape)?;
     if channels == 0 {
-        return Tensor::new(shape, out);
+        return Ok(pooled);
     }
-    for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
+    for (pixel, out) in pooled.data_mut().chunks_exact_mut(channels).enumerate() {
         let (image, row, col) =
             (pixel / (rows.output * cols.output), pixel / cols.output % rows.output, pixel % cols.output);
         out.fill(if maximum { f32::NEG_INFINITY } else { 0.0 });
@@ -257,7 +259,7 @@ pub(super) fn pool(
             out.iter_mut().for_each(|out| *out /= seen as f32);
         }
     }
-    Tensor::new(shape, out)
+    Ok(pooled)
 }
 
 /// The input positions that window number `at` covers.
@@ -269,34 +271,39 @@ fn window(at: usize, size: usize, axis: &Axis) -> std::ops::Range<usize> {
 /// Mean over height and width: `[batch, channels]`.
 pub(super) fn mean(x: &Tensor, ws: &mut Workspace) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;
-    let mut out = ws.take(batch * channels);
-    out.fill(0.0);
+    let mut means = ws.tensor(vec![batch, channels])?;
+    means.data_mut().fill(0.0);
     let image = height * width * channels;
     if image > 0 {
-        for (out, image) in out.chunks_exact_mut(channels).zip(x.data().chunks_exact(image)) {
+        for (out, image) in means.data_mut().chunks_exact_mut(channels).zip(x.data().chunks_exact(image)) {
             for pixel in image.chunks_exact(channels) {
                 out.iter_mut().zip(pixel).for_each(|(out, value)| *out += value);
             }
             out.iter_mut().for_each(|out| *out /= (height * width) as f32);
         }
     }
-    Tensor::new(vec![batch, channels], out)
+    Ok(means)
 }
 
-/// Elementwise sum of tensors of one shape.
-pub(super) fn add(xs: &[&Tensor], ws: &mut Workspace) -> Result<Tensor> {
-    let Some((first, rest)) = xs.split_first() else {
-        return Err(Error::pack("an addition has no inputs"));
-    };
-    let mut out = ws.take(first.data().len());
-    out.copy_from_slice(first.data());
-    for x in rest {
-        if x.shape() != first.shape() {
-            return Err(Error::pack(format!("an addition was given shapes {:?} and {:?}", first.shape(), x.shape())));
+/// Elementwise sum of tensors of one shape, into the first, which nothing else needs.
+pub(super) fn add(mut sum: Tensor, rest: &[&Tensor], then: Activation) -> Result<Tensor> {
+    for (number, x) in (1..).zip(rest) {
+        if x.shape() != sum.shape() {
+            return Err(Error::pack(format!("an addition was given shapes {:?} and {:?}", sum.shape(), x.shape())));
         }
-        out.iter_mut().zip(x.data()).for_each(|(out, value)| *out += value);
+        let last = number == rest.len();
+        // A piece at a time, so that it is still near when the activation comes.
+        for (sum, x) in sum.data_mut().chunks_mut(PIECE).zip(x.data().chunks(PIECE)) {
+            sum.iter_mut().zip(x).for_each(|(sum, value)| *sum += value);
+            if last {
+                then.apply(sum);
+            }
+        }
     }
-    Tensor::new(first.shape().to_vec(), out)
+    if rest.is_empty() {
+        then.apply(sum.data_mut());
+    }
+    Ok(sum)
 }
 
 /// `x * scale + shift` for each channel.
@@ -305,20 +312,21 @@ pub(super) fn affine(x: &Tensor, scale: &[f32], shift: &[f32], ws: &mut Workspac
     if channels == 0 || scale.len() != channels || shift.len() != channels {
         return Err(Error::pack(format!("a normalisation of {} channels was given {channels}", scale.len())));
     }
-    let mut out = ws.take(x.data().len());
-    for (out, x) in out.chunks_exact_mut(channels).zip(x.data().chunks_exact(channels)) {
+    let mut scaled = ws.tensor(x.shape().to_vec())?;
+    for (out, x) in scaled.data_mut().chunks_exact_mut(channels).zip(x.data().chunks_exact(channels)) {
         for c in 0..channels {
             out[c] = x[c] * scale[c] + shift[c];
         }
     }
-    Tensor::new(x.shape().to_vec(), out)
+    Ok(scaled)
 }
 
 /// Zeros around height and width and after the channels: `[top, bottom, left, right, first, last]`.
 pub(super) fn pad(x: &Tensor, pads: [usize; 6], ws: &mut Workspace) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;
     let shape = vec![batch, height + pads[0] + pads[1], width + pads[2] + pads[3], channels + pads[4] + pads[5]];
-    let mut out = ws.take(elements(&shape)?);
+    let mut padded = ws.tensor(shape.clone())?;
+    let out = padded.data_mut();
     out.fill(0.0);
     for image in 0..batch {
         for y in 0..height {
@@ -329,7 +337,7 @@ pub(super) fn pad(x: &Tensor, pads: [usize; 6], ws: &mut Workspace) -> Result<Te
             }
         }
     }
-    Tensor::new(shape, out)
+    Ok(padded)
 }
 
 /// Tensors of rank 3 joined along axis 1.
@@ -347,7 +355,8 @@ pub(super) fn concat_rows(xs: &[&Tensor], ws: &mut Workspace) -> Result<Tensor> 
     }
     let (batch, size) = outer.ok_or_else(|| Error::pack("a concatenation has no inputs"))?;
     let shape = vec![batch, rows, size];
-    let mut out = ws.take(elements(&shape)?);
+    let mut joined = ws.tensor(shape)?;
+    let out = joined.data_mut();
     let mut at = 0;
     for image in 0..batch {
         for x in xs {
@@ -356,7 +365,7 @@ pub(super) fn concat_rows(xs: &[&Tensor], ws: &mut Workspace) -> Result<Tensor> 
             at += length;
         }
     }
-    Tensor::new(shape, out)
+    Ok(joined)
 }
 
 /// Softmax over the last axis.

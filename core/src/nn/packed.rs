@@ -10,6 +10,8 @@
     reason = "vector kernels chosen at run time; every unsafe function says what it needs"
 )]
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::parameters::Activation;
@@ -283,18 +285,20 @@ unsafe fn sums<L: Lanes, const R: usize, const V: usize>(tile: Tile) {
         weights = weights.add(V * L::N);
     }
     // All are written in one go: indexed in the loop below they would have to lie in memory while they are summed.
-    let mut values = [[0f32; TILE]; R];
+    let mut values = [[MaybeUninit::<f32>::uninit(); TILE]; R];
     for (values, row) in values.iter_mut().zip(sums) {
         for (v, sum) in row.into_iter().enumerate() {
-            L::store_float(sum, values.as_mut_ptr().add(v * L::N));
+            L::store_float(sum, values.as_mut_ptr().cast::<f32>().add(v * L::N));
         }
     }
     let width = V * L::N;
     for (r, values) in values.iter_mut().enumerate() {
         let out = tile.out.add(r * tile.stride);
+        // As many as were written.
+        let values = std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<f32>(), width);
         if tile.columns == width {
             // A width that the compiler knows.
-            finish(&mut values[..width], std::slice::from_raw_parts_mut(out, width), tile.add, tile.then);
+            finish(values, std::slice::from_raw_parts_mut(out, width), tile.add, tile.then);
         } else {
             let out = std::slice::from_raw_parts_mut(out, tile.columns);
             finish(&mut values[..tile.columns], out, tile.add, tile.then);

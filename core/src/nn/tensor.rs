@@ -7,10 +7,24 @@ use crate::error::{Error, Result};
 pub(super) const MAX_ELEMENTS: usize = 1 << 26;
 
 /// A dense `f32` tensor, rows without padding. Pictures are `[batch, height, width, channels]`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Tensor {
     shape: Vec<usize>,
-    data: Vec<f32>,
+    count: usize,
+    /// The elements, and behind them what is left of memory that a larger tensor had.
+    buffer: Vec<f32>,
+}
+
+impl Clone for Tensor {
+    fn clone(&self) -> Self {
+        Self { shape: self.shape.clone(), count: self.count, buffer: self.data().to_vec() }
+    }
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.data() == other.data()
+    }
 }
 
 impl Tensor {
@@ -23,7 +37,7 @@ impl Tensor {
         if data.len() != expected {
             return Err(Error::pack(format!("a tensor of shape {shape:?} has {} elements", data.len())));
         }
-        Ok(Self { shape, data })
+        Ok(Self { shape, count: expected, buffer: data })
     }
 
     /// The sizes, outermost first.
@@ -33,17 +47,12 @@ impl Tensor {
 
     /// The elements in row-major order.
     pub fn data(&self) -> &[f32] {
-        &self.data
+        &self.buffer[..self.count]
     }
 
     /// The elements in row-major order.
     pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
-    }
-
-    /// The elements, without a copy.
-    pub fn into_data(self) -> Vec<f32> {
-        self.data
+        &mut self.buffer[..self.count]
     }
 
     /// Batch, height, width and channels of a picture-like tensor.
@@ -54,7 +63,10 @@ impl Tensor {
 
     /// The same elements under another shape.
     pub(super) fn reshaped(self, shape: Vec<usize>) -> Result<Self> {
-        Self::new(shape, self.data)
+        if elements(&shape)? != self.count {
+            return Err(Error::pack(format!("a tensor of {} elements cannot have shape {shape:?}", self.count)));
+        }
+        Ok(Self { shape, ..self })
     }
 }
 
@@ -109,23 +121,26 @@ impl Workspace {
         self.cancel.check()
     }
 
-    /// `count` elements of any value.
-    pub(super) fn take(&mut self, count: usize) -> Vec<f32> {
+    /// A tensor whose elements may have any value. Memory that is there is not cleared, so it keeps its length.
+    pub(super) fn tensor(&mut self, shape: Vec<usize>) -> Result<Tensor> {
+        let count = elements(&shape)?;
         // The smallest that is large enough, so that one large buffer is not spent on a small tensor.
         let best = (0..self.free.len())
-            .filter(|&i| self.free[i].capacity() >= count)
-            .min_by_key(|&i| self.free[i].capacity())
-            .or_else(|| (0..self.free.len()).max_by_key(|&i| self.free[i].capacity()));
+            .filter(|&i| self.free[i].len() >= count)
+            .min_by_key(|&i| self.free[i].len())
+            .or_else(|| (0..self.free.len()).max_by_key(|&i| self.free[i].len()));
         let mut buffer = best.map(|i| self.free.swap_remove(i)).unwrap_or_default();
-        buffer.resize(count, 0.0);
-        buffer
+        if buffer.len() < count {
+            buffer.resize(count, 0.0);
+        }
+        Ok(Tensor { shape, count, buffer })
     }
 
-    /// Gives memory back.
-    pub(super) fn give(&mut self, buffer: Vec<f32>) {
+    /// Gives a tensor's memory back.
+    pub(super) fn give(&mut self, tensor: Tensor) {
         const KEPT: usize = 12;
         if self.free.len() < KEPT {
-            self.free.push(buffer);
+            self.free.push(tensor.buffer);
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Weight rows side by side in vectors times a few tokens: each weight is unpacked once, in registers, and read once, as it lies in the file.
+//! Weight rows side by side in vectors times a few tokens: each weight is read once, as it lies in the file, and unpacked once, a group at a time.
+
+use std::hint::black_box;
 
 use super::tile::Panel;
 use crate::kernels::blocks::WeightType;
@@ -28,35 +30,35 @@ impl At {
     }
 }
 
-/// The sums of one group, and of all before it.
+/// A group of all rows, unpacked, and the sums of all groups before it.
 struct Sums<L: RowLanes, const T: usize> {
-    group: [L::Int; T],
+    pairs: [L::Int; PAIRS],
     totals: [L::Float; T],
 }
 
 impl<L: RowLanes, const T: usize> Sums<L, T> {
-    /// Adds the products of a pair of columns of all rows, pair `pair` of the group.
+    /// Sets four columns of the group, those of quad `quad`, from bytes whose low halves are the values.
     #[inline(always)]
-    unsafe fn add(&mut self, w: L::Int, x: At, pair: usize) {
-        for (token, sum) in self.group.iter_mut().enumerate() {
-            *sum = L::dot_pairs(*sum, w, L::splat(x.pairs.add(pair * T + token).cast()));
+    unsafe fn set_nibbles(&mut self, bytes: L::Int, quad: usize) {
+        self.pairs[2 * quad] = L::and(bytes, NIBBLES);
+        self.pairs[2 * quad + 1] = L::and(L::shift_right::<8>(bytes), NIBBLES);
+    }
+
+    /// Multiplies the group, which has been set, with its part of the panel.
+    #[inline(always)]
+    unsafe fn multiply(&mut self, scale: L::Float, x: At) {
+        let mut sums = [L::zero(); T];
+        // From memory: with a whole group and its sums in registers there would be too few, and a sum that lies in memory waits ten cycles
+        // from one addition to the next.
+        let pairs = black_box(&self.pairs);
+        for (pair, w) in pairs.iter().enumerate() {
+            for (token, sum) in sums.iter_mut().enumerate() {
+                *sum = L::dot_pairs(*sum, *w, L::splat(x.pairs.add(pair * T + token).cast()));
+            }
         }
-    }
-
-    /// Adds the products of four columns, quad `quad` of the group: bytes whose low halves are the values.
-    #[inline(always)]
-    unsafe fn add_nibbles(&mut self, bytes: L::Int, x: At, quad: usize) {
-        self.add(L::and(bytes, NIBBLES), x, 2 * quad);
-        self.add(L::and(L::shift_right::<8>(bytes), NIBBLES), x, 2 * quad + 1);
-    }
-
-    /// Ends the group.
-    #[inline(always)]
-    unsafe fn scale(&mut self, scale: L::Float, x: At) {
-        for (token, (sum, total)) in self.group.iter_mut().zip(&mut self.totals).enumerate() {
+        for (token, (sum, total)) in sums.into_iter().zip(&mut self.totals).enumerate() {
             let scale = L::mul(scale, L::splat_float(*x.scales.add(token)));
-            *total = L::mul_add(L::to_float(*sum), scale, *total);
-            *sum = L::zero();
+            *total = L::mul_add(L::to_float(sum), scale, *total);
         }
     }
 
@@ -81,15 +83,10 @@ pub trait RowFormat {
 }
 
 #[inline(always)]
-unsafe fn add_sixteen_bytes<L: RowLanes, const T: usize>(
-    bytes: *const u8,
-    stride: usize,
-    x: At,
-    sums: &mut Sums<L, T>,
-) {
+unsafe fn set_sixteen_bytes<L: RowLanes, const T: usize>(bytes: *const u8, stride: usize, sums: &mut Sums<L, T>) {
     for (quad, bytes) in L::columns(bytes, stride).into_iter().enumerate() {
-        sums.add_nibbles(bytes, x, quad);
-        sums.add_nibbles(L::shift_right::<4>(bytes), x, 4 + quad);
+        sums.set_nibbles(bytes, quad);
+        sums.set_nibbles(L::shift_right::<4>(bytes), 4 + quad);
     }
 }
 
@@ -99,9 +96,9 @@ impl RowFormat for Q4_0 {
     const KIND: WeightType = WeightType::Q4_0;
     #[inline(always)]
     unsafe fn add<L: RowLanes, const T: usize>(block: *const u8, stride: usize, x: At, sums: &mut Sums<L, T>) {
-        add_sixteen_bytes(block.add(2), stride, x, sums);
+        set_sixteen_bytes(block.add(2), stride, sums);
         let (scale, _) = L::halves(L::first_column(block, stride));
-        sums.scale(scale, x);
+        sums.multiply(scale, x);
         sums.add_minimum(L::mul(scale, L::splat_float(-8.0)), x);
     }
 }
@@ -112,9 +109,9 @@ impl RowFormat for Q4_1 {
     const KIND: WeightType = WeightType::Q4_1;
     #[inline(always)]
     unsafe fn add<L: RowLanes, const T: usize>(block: *const u8, stride: usize, x: At, sums: &mut Sums<L, T>) {
-        add_sixteen_bytes(block.add(4), stride, x, sums);
+        set_sixteen_bytes(block.add(4), stride, sums);
         let (scale, minimum) = L::halves(L::first_column(block, stride));
-        sums.scale(scale, x);
+        sums.multiply(scale, x);
         sums.add_minimum(minimum, x);
     }
 }
@@ -127,13 +124,12 @@ impl RowFormat for Q8_0 {
     unsafe fn add<L: RowLanes, const T: usize>(block: *const u8, stride: usize, x: At, sums: &mut Sums<L, T>) {
         for half in 0..2 {
             for (quad, bytes) in L::columns(block.add(2 + 16 * half), stride).into_iter().enumerate() {
-                let (even, odd) = L::widen(bytes);
-                sums.add(even, x, 2 * (4 * half + quad));
-                sums.add(odd, x, 2 * (4 * half + quad) + 1);
+                let quad = 4 * half + quad;
+                (sums.pairs[2 * quad], sums.pairs[2 * quad + 1]) = L::widen(bytes);
             }
         }
         let (scale, _) = L::halves(L::first_column(block, stride));
-        sums.scale(scale, x);
+        sums.multiply(scale, x);
     }
 }
 
@@ -165,10 +161,10 @@ impl RowFormat for Q4K {
                     for (part, columns) in columns.into_iter().enumerate() {
                         for (quad, bytes) in columns.into_iter().enumerate() {
                             let bytes = if high == 1 { L::shift_right::<4>(bytes) } else { bytes };
-                            sums.add_nibbles(bytes, x, 4 * part + quad);
+                            sums.set_nibbles(bytes, 4 * part + quad);
                         }
                     }
-                    sums.scale(L::mul(scale, L::to_float(L::and(scales, 0xff))), x);
+                    sums.multiply(L::mul(scale, L::to_float(L::and(scales, 0xff))), x);
                     sums.add_minimum(L::mul(minimum, L::to_float(L::and(minima, 0xff))), x);
                     (scales, minima) = (L::shift_right::<8>(scales), L::shift_right::<8>(minima));
                 }
@@ -192,7 +188,7 @@ pub unsafe fn multiply<L: RowLanes, F: RowFormat, const T: usize>(
     let blocks = groups / block_groups;
     let stride = blocks * F::KIND.block_bytes();
     debug_assert!(rows.len() >= L::N * stride && panel.scales.len() >= groups * T);
-    let mut sums = Sums::<L, T> { group: [L::zero(); T], totals: [L::zero_float(); T] };
+    let mut sums = Sums::<L, T> { pairs: [L::zero(); PAIRS], totals: [L::zero_float(); T] };
     let mut x = At { pairs: panel.pairs.as_ptr(), scales: panel.scales.as_ptr(), sums: panel.sums.as_ptr() };
     let mut fetched = 0;
     for block in 0..blocks {

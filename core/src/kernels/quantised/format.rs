@@ -62,14 +62,18 @@ unsafe fn half<L: Lanes>(from: *const u8) -> f32 {
 /// The scales and minima of a Q4_K block's eight groups, from its twelve bytes of them.
 #[inline(always)]
 pub fn q4k_groups(packed: [u8; 12]) -> ([u8; 8], [u8; 8]) {
-    let [scales, minima, mixed] =
-        [0, 4, 8].map(|at| u32::from_le_bytes([packed[at], packed[at + 1], packed[at + 2], packed[at + 3]]));
-    // The upper groups keep their top two bits with the lower ones.
-    let join = |low: u32, four: u32| {
-        let high = (four & 0x0f0f_0f0f) | ((low >> 6 & 0x0303_0303) << 4);
-        (u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32).to_le_bytes()
-    };
+    // Spelt out: a closure that is not inlined costs more than it does.
+    let scales = u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]);
+    let minima = u32::from_le_bytes([packed[4], packed[5], packed[6], packed[7]]);
+    let mixed = u32::from_le_bytes([packed[8], packed[9], packed[10], packed[11]]);
     (join(scales, mixed), join(minima, mixed >> 4))
+}
+
+/// Eight values of six bits: the lower four in `low`, of the upper ones four bits in `four` and the top two with the lower ones.
+#[inline(always)]
+fn join(low: u32, four: u32) -> [u8; 8] {
+    let high = (four & 0x0f0f_0f0f) | ((low >> 6 & 0x0303_0303) << 4);
+    (u64::from(low & 0x3f3f_3f3f) | u64::from(high) << 32).to_le_bytes()
 }
 
 format!(

@@ -1,5 +1,8 @@
-//! Rows of half bytes times one token with vectors of 256 bits: half bytes become 16-bit integers where they lie, and the scales of eight groups are
-//! read together. Widened one by one and a scale at a time, as [`super::row`] does it, a third more instructions would be needed than memory allows for.
+//! Rows of half bytes times one token with vectors of 256 bits: half bytes become 16-bit integers where they lie, the scales of eight groups are
+//! read together, and four rows are multiplied side by side. Widened one by one and a scale at a time, as [`super::row`] does it, more instructions
+//! would be needed than memory allows for; and a row of a small model alone would take as long to begin and to end as to be multiplied.
+
+#![allow(clippy::needless_range_loop, reason = "zipped iterators over rows keep in memory what has room in registers")]
 
 use std::arch::x86_64::*;
 
@@ -11,6 +14,8 @@ use crate::kernels::WeightType;
 
 /// Groups whose scales are read together.
 const EIGHT: usize = 8;
+/// Rows that are multiplied side by side.
+const ROWS: usize = 4;
 
 /// Whether [`multiply`] takes weights of `kind`.
 pub fn takes(kind: WeightType) -> bool {
@@ -43,37 +48,49 @@ pub unsafe fn multiply(kind: WeightType, bytes: &[u8], x: &Rounded, out: &mut [f
     }
 }
 
-/// The sums of a row.
+/// Some rows' sums: each row's are in a chain of their own, so that none waits for the addition before.
 struct Sums {
-    /// Of products, in chains: in one, each addition would wait for the one before.
-    products: [__m256; 4],
-    minima: __m256,
+    products: [__m256; ROWS],
+    minima: [__m256; ROWS],
 }
 
 impl Sums {
     #[inline(always)]
     unsafe fn new() -> Self {
-        Self { products: [_mm256_setzero_ps(); 4], minima: _mm256_setzero_ps() }
-    }
-
-    /// Adds the products of even columns and of odd ones with the group at `x`.
-    #[inline(always)]
-    unsafe fn add(&mut self, chain: usize, even: __m256i, odd: __m256i, x: *const i16, factor: &f32) {
-        let even = _mm256_madd_epi16(even, _mm256_loadu_si256(x.cast()));
-        let odd = _mm256_madd_epi16(odd, _mm256_loadu_si256(x.add(GROUP / 2).cast()));
-        let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(even, odd));
-        self.products[chain % 4] = _mm256_fmadd_ps(sum, _mm256_broadcast_ss(factor), self.products[chain % 4]);
+        Self { products: [_mm256_setzero_ps(); ROWS], minima: [_mm256_setzero_ps(); ROWS] }
     }
 
     #[inline(always)]
-    unsafe fn total(self) -> f32 {
-        let [a, b, c, d] = self.products;
-        let products = _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d));
-        Avx2::sum(_mm256_add_ps(products, self.minima))
+    unsafe fn totals(self) -> [f32; ROWS] {
+        let mut totals = [0f32; ROWS];
+        for ((total, products), minima) in totals.iter_mut().zip(self.products).zip(self.minima) {
+            *total = Avx2::sum(_mm256_add_ps(products, minima));
+        }
+        totals
     }
 }
 
-/// Blocks of a group each: a scale, a minimum too where the half bytes begin `AT` 4, and 16 bytes.
+/// `sum` and the products of even columns and of odd ones with those of a group.
+#[inline(always)]
+unsafe fn add(sum: __m256, even: __m256i, odd: __m256i, group: [__m256i; 2], factor: &f32) -> __m256 {
+    let products = _mm256_add_epi32(_mm256_madd_epi16(even, group[0]), _mm256_madd_epi16(odd, group[1]));
+    _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_broadcast_ss(factor), sum)
+}
+
+/// Even and odd columns of the group of a crossed row at `x`.
+#[inline(always)]
+unsafe fn group(x: *const i16) -> [__m256i; 2] {
+    [_mm256_loadu_si256(x.cast()), _mm256_loadu_si256(x.add(GROUP / 2).cast())]
+}
+
+/// [`ROWS`] rows of `row_bytes` from the first of `rows` on. Behind the last row it is taken again.
+#[inline(always)]
+fn rows_of(rows: &[u8], row_bytes: usize) -> [&[u8]; ROWS] {
+    let last = (rows.len() / row_bytes).max(1) - 1;
+    std::array::from_fn(|row| &rows[row.min(last) * row_bytes..][..row_bytes])
+}
+
+/// Blocks of a group each: a scale, a minimum too where the half bytes begin at byte 4, and 16 bytes.
 #[inline(always)]
 unsafe fn by_group<const BYTES: usize, const AT: usize>(bytes: &[u8], x: &Rounded, out: &mut [f32]) {
     let groups = x.scales.len();
@@ -82,60 +99,76 @@ unsafe fn by_group<const BYTES: usize, const AT: usize>(bytes: &[u8], x: &Rounde
     let (whole, rest) = (groups / EIGHT, groups % EIGHT);
     last_scales[..rest].copy_from_slice(&x.scales[whole * EIGHT..]);
     last_sums[..rest].copy_from_slice(&x.sums[whole * EIGHT..]);
-    for (row, out) in bytes.chunks_exact(groups * BYTES).zip(out) {
+    let row_bytes = groups * BYTES;
+    for (rows, out) in bytes.chunks(ROWS * row_bytes).zip(out.chunks_mut(ROWS)) {
+        let mut rows = rows_of(rows, row_bytes).map(|row| row.as_ptr());
         let mut sums = Sums::new();
         let mut values = x.crossed.as_ptr();
-        let eights = row.chunks_exact(EIGHT * BYTES);
-        let last = eights.remainder();
-        for ((blocks, scales), sums_of_x) in eights.zip(x.scales.chunks_exact(EIGHT)).zip(x.sums.chunks_exact(EIGHT)) {
-            for line in (0..EIGHT * BYTES).step_by(64) {
-                Avx2::prefetch(blocks.as_ptr().wrapping_add(AHEAD + line));
+        for (scales, sums_of_x) in x.scales.chunks_exact(EIGHT).zip(x.sums.chunks_exact(EIGHT)) {
+            for row in rows {
+                for line in (0..EIGHT * BYTES).step_by(64) {
+                    Avx2::prefetch(row.wrapping_add(AHEAD + line));
+                }
             }
-            eight::<BYTES, AT>(blocks, EIGHT, values, scales, sums_of_x, &mut sums);
+            eight::<BYTES, AT>(rows, EIGHT, values, scales, sums_of_x, &mut sums);
             values = values.add(EIGHT * GROUP);
+            for row in &mut rows {
+                *row = row.add(EIGHT * BYTES);
+            }
         }
-        eight::<BYTES, AT>(last, rest, values, &last_scales, &last_sums, &mut sums);
-        *out = sums.total();
+        if rest > 0 {
+            eight::<BYTES, AT>(rows, rest, values, &last_scales, &last_sums, &mut sums);
+        }
+        out.copy_from_slice(&sums.totals()[..out.len()]);
     }
 }
 
-/// Up to eight blocks.
+/// Up to eight blocks of each row.
 ///
 /// # Safety
-/// `blocks` has `count` of them, at `values` there are as many groups; scales and sums are those of eight.
+/// At each of `rows` there are `count` blocks, at `values` as many groups; scales and sums are those of eight.
 #[inline(always)]
 unsafe fn eight<const BYTES: usize, const AT: usize>(
-    blocks: &[u8],
+    rows: [*const u8; ROWS],
     count: usize,
     values: *const i16,
     scales: &[f32],
     sums_of_x: &[f32],
     sums: &mut Sums,
 ) {
-    debug_assert!(blocks.len() == count * BYTES && count <= EIGHT);
-    // Put together in registers: through memory, eight narrow stores would have to end before the wide load begins.
-    let head = |index: usize| {
-        if index < count {
-            blocks.as_ptr().add(index * BYTES).cast::<i32>().read_unaligned()
-        } else {
-            0
-        }
-    };
-    let heads = _mm256_setr_epi32(head(0), head(1), head(2), head(3), head(4), head(5), head(6), head(7));
-    let (scale, minimum) = Avx2::halves(heads);
-    let minimum = if AT == 4 { minimum } else { _mm256_mul_ps(scale, _mm256_set1_ps(-8.0)) };
-    sums.minima = _mm256_fmadd_ps(minimum, _mm256_loadu_ps(sums_of_x.as_ptr()), sums.minima);
-    let mut factors = [0f32; EIGHT];
-    _mm256_storeu_ps(factors.as_mut_ptr(), _mm256_mul_ps(scale, _mm256_loadu_ps(scales.as_ptr())));
+    debug_assert!(count <= EIGHT);
+    let (mut factors, scales) = ([[0f32; EIGHT]; ROWS], _mm256_loadu_ps(scales.as_ptr()));
+    let sums_of_x = _mm256_loadu_ps(sums_of_x.as_ptr());
+    for row in 0..ROWS {
+        // Put together in registers: through memory, eight narrow stores would have to end before the wide load begins.
+        let head = |index: usize| {
+            if index < count {
+                rows[row].add(index * BYTES).cast::<i32>().read_unaligned()
+            } else {
+                0
+            }
+        };
+        let heads = _mm256_setr_epi32(head(0), head(1), head(2), head(3), head(4), head(5), head(6), head(7));
+        let (scale, minimum) = Avx2::halves(heads);
+        let minimum = if AT == 4 { minimum } else { _mm256_mul_ps(scale, _mm256_set1_ps(-8.0)) };
+        sums.minima[row] = _mm256_fmadd_ps(minimum, sums_of_x, sums.minima[row]);
+        _mm256_storeu_ps(factors[row].as_mut_ptr(), _mm256_mul_ps(scale, scales));
+    }
     let low = _mm256_set1_epi16(15);
     // The low half bytes are the first 16 columns, the high ones the others.
     let shift = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
-    for (index, factor) in factors.iter().enumerate().take(count) {
-        let packed = _mm_loadu_si128(blocks.as_ptr().add(index * BYTES + AT).cast());
-        let packed = _mm256_srlv_epi32(_mm256_broadcastsi128_si256(packed), shift);
-        let (even, odd) = (_mm256_and_si256(packed, low), _mm256_and_si256(_mm256_srli_epi16::<8>(packed), low));
-        sums.add(index, even, odd, values.add(index * GROUP), factor);
+    // A copy, which stays in registers.
+    let mut products = sums.products;
+    for index in 0..count {
+        let group = group(values.add(index * GROUP));
+        for row in 0..ROWS {
+            let packed = _mm_loadu_si128(rows[row].add(index * BYTES + AT).cast());
+            let packed = _mm256_srlv_epi32(_mm256_broadcastsi128_si256(packed), shift);
+            let (even, odd) = (_mm256_and_si256(packed, low), _mm256_and_si256(_mm256_srli_epi16::<8>(packed), low));
+            products[row] = add(products[row], even, odd, group, &factors[row][index]);
+        }
     }
+    sums.products = products;
 }
 
 /// Q4_K, whose blocks are eight groups.
@@ -143,34 +176,44 @@ unsafe fn eight<const BYTES: usize, const AT: usize>(
 unsafe fn by_block(bytes: &[u8], x: &Rounded, out: &mut [f32]) {
     const BYTES: usize = WeightType::Q4K.block_bytes();
     let low = _mm256_set1_epi16(15);
-    let blocks = x.scales.len() / EIGHT;
-    for (row, out) in bytes.chunks_exact(blocks * BYTES).zip(out) {
+    let row_bytes = x.scales.len() / EIGHT * BYTES;
+    for (rows, out) in bytes.chunks(ROWS * row_bytes).zip(out.chunks_mut(ROWS)) {
+        let mut rows = rows_of(rows, row_bytes).map(|row| row.as_ptr());
         let mut sums = Sums::new();
         let mut values = x.crossed.as_ptr();
-        for ((block, scales), sums_of_x) in
-            row.chunks_exact(BYTES).zip(x.scales.chunks_exact(EIGHT)).zip(x.sums.chunks_exact(EIGHT))
-        {
-            let block = block.as_ptr();
-            for line in (0..BYTES).step_by(64) {
-                Avx2::prefetch(block.wrapping_add(AHEAD + line));
+        for (scales, sums_of_x) in x.scales.chunks_exact(EIGHT).zip(x.sums.chunks_exact(EIGHT)) {
+            let (mut factors, scales) = ([[0f32; EIGHT]; ROWS], _mm256_loadu_ps(scales.as_ptr()));
+            let sums_of_x = _mm256_loadu_ps(sums_of_x.as_ptr());
+            for row in 0..ROWS {
+                let block = rows[row];
+                for line in (0..BYTES).step_by(64) {
+                    Avx2::prefetch(block.wrapping_add(AHEAD + line));
+                }
+                let (group_scales, group_minima) = q4k_groups(block.add(4).cast::<[u8; 12]>().read_unaligned());
+                let (scale, minimum) = Avx2::splat_halves(block);
+                let scale = _mm256_mul_ps(scale, scales);
+                _mm256_storeu_ps(factors[row].as_mut_ptr(), _mm256_mul_ps(Avx2::bytes_to_float(group_scales), scale));
+                let minimum = _mm256_mul_ps(Avx2::bytes_to_float(group_minima), minimum);
+                sums.minima[row] = _mm256_fnmadd_ps(minimum, sums_of_x, sums.minima[row]);
             }
-            let (group_scales, group_minima) = q4k_groups(block.add(4).cast::<[u8; 12]>().read_unaligned());
-            let (scale, minimum) = Avx2::splat_halves(block);
-            let scale = _mm256_mul_ps(scale, _mm256_loadu_ps(scales.as_ptr()));
-            let mut factors = [0f32; EIGHT];
-            _mm256_storeu_ps(factors.as_mut_ptr(), _mm256_mul_ps(Avx2::bytes_to_float(group_scales), scale));
-            let minimum = _mm256_mul_ps(Avx2::bytes_to_float(group_minima), minimum);
-            sums.minima = _mm256_fnmadd_ps(minimum, _mm256_loadu_ps(sums_of_x.as_ptr()), sums.minima);
+            // A copy, which stays in registers.
+            let mut products = sums.products;
             for pair in 0..EIGHT / 2 {
-                let packed = _mm256_loadu_si256(block.add(16 + pair * GROUP).cast());
-                let first = values.add(2 * pair * GROUP);
-                let (even, odd) = (_mm256_and_si256(packed, low), _mm256_srli_epi16::<8>(packed));
-                sums.add(2 * pair, even, _mm256_and_si256(odd, low), first, &factors[2 * pair]);
-                let (even, odd) = (_mm256_srli_epi16::<4>(packed), _mm256_srli_epi16::<12>(packed));
-                sums.add(2 * pair + 1, _mm256_and_si256(even, low), odd, first.add(GROUP), &factors[2 * pair + 1]);
+                let (first, second) = (group(values), group(values.add(GROUP)));
+                for row in 0..ROWS {
+                    let packed = _mm256_loadu_si256(rows[row].add(16 + pair * GROUP).cast());
+                    let (even, odd) = (_mm256_and_si256(packed, low), _mm256_srli_epi16::<8>(packed));
+                    let sum = add(products[row], even, _mm256_and_si256(odd, low), first, &factors[row][2 * pair]);
+                    let (even, odd) = (_mm256_srli_epi16::<4>(packed), _mm256_srli_epi16::<12>(packed));
+                    products[row] = add(sum, _mm256_and_si256(even, low), odd, second, &factors[row][2 * pair + 1]);
+                }
+                values = values.add(2 * GROUP);
             }
-            values = values.add(EIGHT * GROUP);
+            sums.products = products;
+            for row in &mut rows {
+                *row = row.add(BYTES);
+            }
         }
-        *out = sums.total();
+        out.copy_from_slice(&sums.totals()[..out.len()]);
     }
 }
