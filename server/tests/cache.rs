@@ -5,6 +5,7 @@ mod common;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use common::{clip_bytes, form, mini_pack, open, read, real_clip, Running, PATIENCE};
@@ -140,6 +141,30 @@ fn equal_questions_at_the_same_time_run_once_and_who_leaves_stops_nobody_else() 
     let answers: Vec<String> = callers.into_iter().map(|caller| read(caller).text()).collect();
     assert!(answers[0].contains("\"response\"") && answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     assert_eq!((lookups(&server), server.app().queue.snapshot().cancelled), ([0, 0, 5, 1], 0));
+}
+
+/// Two that looked at the same moment used to begin both.
+#[test]
+fn equal_questions_at_the_same_moment_begin_once() {
+    let server = slow();
+    for seed in 10..40 {
+        let turn = server.take_turn();
+        let start = Barrier::new(4);
+        let callers: Vec<TcpStream> = std::thread::scope(|scope| {
+            let ask = || {
+                start.wait();
+                ask(&server, seed)
+            };
+            let calls: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        });
+        let asked = 4 * (seed - 9);
+        server.wait_for("all callers", || lookups(&server).iter().sum::<u64>() == asked);
+        assert_eq!(lookups(&server), [0, 0, 3 * asked / 4, asked / 4], "seed {seed}");
+        drop(callers);
+        drop(turn);
+        server.wait_idle();
+    }
 }
 
 #[test]

@@ -41,6 +41,8 @@ const STAGES: [&str; 3] = ["decode", "observe", "respond"];
 pub struct Cache {
     memory: Moka<Key, Arc<Kept>>,
     flights: Mutex<HashMap<(Key, String), (u64, Flight)>>,
+    /// Held from the last look at `flights` until a new one is among them.
+    starting: Mutex<()>,
     next: AtomicU64,
     hasher: Hasher,
     /// Before the queue, so that kept answers need no place in it; few at a time, as files are read.
@@ -141,6 +143,7 @@ impl Cache {
         Ok(Self {
             memory,
             flights: Mutex::default(),
+            starting: Mutex::default(),
             next: AtomicU64::new(0),
             hasher: Hasher::default(),
             hashing: Semaphore::new(HASHED_AT_ONCE),
@@ -182,13 +185,12 @@ impl Cache {
         if let Some(reader) = self.shared(app, key).await {
             return Ok(reader);
         }
-        let flights = self.flights();
+        // Equal requests at the same moment begin once. It is a lock of its own: a keeper that is dropped takes that of the flights.
+        let starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         // It may have begun, or even ended, while the store was asked.
-        if let Some((_, running)) = flights.get(&flight) {
-            if let Some(reader) = running.0.enter() {
-                app.metrics.lookup(Lookup::Running);
-                return Ok(reader);
-            }
+        if let Some(reader) = self.flights().get(&flight).and_then(|(_, running)| running.0.enter()) {
+            app.metrics.lookup(Lookup::Running);
+            return Ok(reader);
         }
         if let Some(kept) = self.memory.get(&key) {
             app.metrics.lookup(Lookup::Memory);
@@ -204,18 +206,13 @@ impl Cache {
             is_over: Arc::clone(&is_over),
             told: Vec::new(),
         };
-        // A keeper that is dropped takes this lock.
-        drop(flights);
         let reader = compute(app, ask, Some(keeper))?;
         app.metrics.lookup(Lookup::Miss);
         let mut flights = self.flights();
-        // Two may have begun at the same moment; one of them is enough, and the other one ends as nobody reads it.
-        if let Some(first) = flights.get(&flight).and_then(|(_, running)| running.0.enter()) {
-            return Ok(first);
-        }
         if !is_over.load(Ordering::SeqCst) {
             flights.insert(flight, (number, Flight(reader.door())));
         }
+        drop(starting);
         Ok(reader)
     }
 
