@@ -15,11 +15,11 @@ use llama_common::{model_path, prefill_ids, reference};
 use safetensors::SafeTensors;
 
 /// Tokens until all texts are being written and everything has been computed once.
-const BEFORE: usize = 40;
+const BEFORE: usize = 16;
 /// Tokens without an allocation: more than the 31 messages that a block of an unbounded channel takes.
-const COUNTED: usize = 64;
+const COUNTED: usize = 40;
 /// Tokens until the texts end.
-const AFTER: usize = 24;
+const AFTER: usize = 8;
 /// A thread that the system lets wait takes its own scratch memory, or its caller joins, while it is counted already. What every step allocates is
 /// counted every time.
 const TRIES: usize = 5;
