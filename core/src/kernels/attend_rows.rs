@@ -135,7 +135,8 @@ unsafe fn attend<L: Lanes, const FMA: bool>(head: Head<'_>, weights: &mut [f32],
         // Loops, not closures: a closure that is not inlined loses the features that this is compiled for.
         for (keys, _) in stretches {
             let count = keys.len() / width;
-            score::<L>(q, keys.as_ptr().add(column), width, scale, &mut weights[at..at + count]);
+            // Wrapping: a stretch without tokens has no such column.
+            score::<L>(q, keys.as_ptr().wrapping_add(column), width, scale, &mut weights[at..at + count]);
             at += count;
         }
         softmax_body::<FMA>(weights, at.max(1));
