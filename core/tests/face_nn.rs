@@ -57,8 +57,8 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let sizes = (1usize..3, 1usize..12, 1usize..12, 1usize..20);
-    (sizes, (1usize..5, 1usize..5), (1usize..4, 1usize..4), 1usize..12, 0usize..3, any::<u64>()).prop_map(
+    let sizes = (1usize..3, 1usize..12, 1usize..24, 1usize..40);
+    (sizes, (1usize..5, 1usize..5), (1usize..4, 1usize..4), 1usize..60, 0usize..3, any::<u64>()).prop_map(
         |((n, h, w, c), (kh, kw), (sh, sw), out, pad, seed)| Case {
             x: [n, h.max(kh), w.max(kw), c],
             kernel: [kh, kw],
@@ -112,6 +112,17 @@ impl Case {
     }
 }
 
+const ACTIVATIONS: [&str; 4] = ["identity", "relu", "relu6", "leaky"];
+
+fn activated(name: &str, x: f32) -> f32 {
+    match name {
+        "relu" => x.max(0.0),
+        "relu6" => x.clamp(0.0, 6.0),
+        "leaky" if x < 0.0 => 0.1 * x,
+        _ => x,
+    }
+}
+
 fn assert_same(got: &Tensor, expected: &[f32]) {
     assert_eq!(got.data().len(), expected.len());
     for (got, expected) in got.data().iter().zip(expected) {
@@ -123,13 +134,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn conv2d_is_the_plain_sum(case in cases(), parallel in any::<bool>()) {
+    fn conv2d_is_the_plain_sum(case in cases(), parallel in any::<bool>(), act in 0usize..4) {
         let (c, out) = (case.x[3], case.out);
         let taps = case.kernel[0] * case.kernel[1];
         let (w, b) = (values(taps * c * out, case.seed + 1), values(out, case.seed + 2));
         let shape = vec![case.kernel[0], case.kernel[1], c, out];
         let op = json!({"op": "conv2d", "x": ["input"], "y": "y", "w": "w", "b": "b",
-            "stride": case.stride, "pad": case.padding(), "act": "relu"});
+            "stride": case.stride, "pad": case.padding(), "act": ACTIVATIONS[act]});
         let net = one_op(&[("w", shape, w.clone()), ("b", vec![out], b.clone())], op);
         let mut ws = if parallel { Workspace::parallel() } else { Workspace::new() };
         let x = case.input();
@@ -137,24 +148,25 @@ proptest! {
         prop_assert_eq!(ws.operations(), (2 * got[0].data().len() * taps * c) as u64);
         let expected: Vec<f32> = case.windows().iter().flat_map(|window| (0..out).map(|o| {
             let sum: f32 = window.iter().map(|&(tap, at)| (0..c).map(|i| x.data()[at + i] * w[(tap * c + i) * out + o]).sum::<f32>()).sum();
-            (sum + b[o]).max(0.0)
+            activated(ACTIVATIONS[act], sum + b[o])
         }).collect::<Vec<_>>()).collect();
         assert_same(&got[0], &expected);
     }
 
     #[test]
-    fn depthwise_is_the_plain_sum(case in cases(), parallel in any::<bool>()) {
+    fn depthwise_is_the_plain_sum(case in cases(), parallel in any::<bool>(), act in 0usize..4) {
         let c = case.x[3];
         let taps = case.kernel[0] * case.kernel[1];
         let w = values(taps * c, case.seed + 1);
-        let op = json!({"op": "depthwise", "x": ["input"], "y": "y", "w": "w", "stride": case.stride, "pad": case.padding()});
+        let op = json!({"op": "depthwise", "x": ["input"], "y": "y", "w": "w", "stride": case.stride, "pad": case.padding(),
+            "act": ACTIVATIONS[act]});
         let net = one_op(&[("w", vec![case.kernel[0], case.kernel[1], c], w.clone())], op);
         let mut ws = if parallel { Workspace::parallel() } else { Workspace::new() };
         let x = case.input();
         let got = net.run(x.clone(), &mut ws).expect("a result");
         prop_assert_eq!(ws.operations(), (2 * got[0].data().len() * taps) as u64);
         let expected: Vec<f32> = case.windows().iter().flat_map(|window| (0..c).map(|i| {
-            window.iter().map(|&(tap, at)| x.data()[at + i] * w[tap * c + i]).sum()
+            activated(ACTIVATIONS[act], window.iter().map(|&(tap, at)| x.data()[at + i] * w[tap * c + i]).sum())
         }).collect::<Vec<f32>>()).collect();
         assert_same(&got[0], &expected);
     }

@@ -15,8 +15,6 @@ use crate::cancel::CancelToken;
 const KEYS: usize = 32;
 /// Keys that are multiplied with the queries at a time.
 const KEYS_AT_ONCE: usize = 4;
-/// Columns of the values that are summed at a time.
-const COLUMNS_AT_ONCE: usize = 8;
 /// Vectors of queries.
 const V: usize = 2;
 
@@ -57,8 +55,8 @@ pub fn attend(isa: Isa, shape: AttentionShape, q: &[f32], context: Context<'_>, 
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => (8, attend_avx2),
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => (4, attend_block::<super::lanes::Neon, true>),
-        Isa::Portable => (8, attend_block::<super::lanes::Portable, false>),
+        Isa::Neon => (4, attend_block::<super::lanes::Neon, 8, true>),
+        Isa::Portable => (8, attend_block::<super::lanes::Portable, 8, false>),
     };
     let tokens = V * lanes;
     let out = Output::new(out);
@@ -77,13 +75,13 @@ pub fn attend(isa: Isa, shape: AttentionShape, q: &[f32], context: Context<'_>, 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 unsafe fn attend_avx512(block: &Block<'_>) {
-    attend_block::<super::lanes::Avx512, true>(block);
+    attend_block::<super::lanes::Avx512, 8, true>(block);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn attend_avx2(block: &Block<'_>) {
-    attend_block::<super::lanes::Avx2, true>(block);
+    attend_block::<super::lanes::Avx2, 6, true>(block);
 }
 
 thread_local! {
@@ -104,10 +102,12 @@ struct Scratch {
     total: Vec<f32>,
 }
 
+/// `C` columns of the values are summed at a time: as many as there are registers for.
+///
 /// # Safety
 /// `L`'s instructions are there; nobody else writes the block's part of the output.
 #[inline(always)]
-unsafe fn attend_block<L: Lanes, const FMA: bool>(block: &Block<'_>) {
+unsafe fn attend_block<L: Lanes, const C: usize, const FMA: bool>(block: &Block<'_>) {
     let &Block { shape, q, context, out, .. } = block;
     let AttentionShape { heads, kv_heads, head_dim } = shape;
     let tokens = V * L::N;
@@ -151,13 +151,13 @@ unsafe fn attend_block<L: Lanes, const FMA: bool>(block: &Block<'_>) {
                     // and none of a sequence before its own.
                     if key < latest_start {
                         for (score, &start) in scores.iter_mut().zip(starts) {
-                            *score = if key < start { f32::NEG_INFINITY } else { *score };
+                            *score += if key < start { f32::NEG_INFINITY } else { 0.0 };
                         }
                     }
                 }
             }
             weigh::<FMA>(&mut scores[..count * tokens], most, kept, total);
-            sum::<L>(scores, head_dim, part(values), width, count, kept, sums);
+            sum::<L, C>(scores, head_dim, part(values), width, count, kept, sums);
             at += count;
         }
     }
@@ -214,7 +214,8 @@ fn weigh<const FMA: bool>(scores: &mut [f32], most: &mut [f32], kept: &mut [f32]
     kept.copy_from_slice(most);
     for scores in scores.chunks_exact(tokens) {
         for (most, &score) in most.iter_mut().zip(scores) {
-            *most = if score > *most { score } else { *most };
+            // Not "if it is larger": that may become a masked store, for which some processors take dozens of cycles.
+            *most = most.max(score);
         }
     }
     for ((kept, most), total) in kept.iter_mut().zip(most.iter()).zip(total.iter_mut()) {
@@ -233,7 +234,7 @@ fn weigh<const FMA: bool>(scores: &mut [f32], most: &mut [f32], kept: &mut [f32]
 
 /// `sums[column][query] = sums kept + weights values`.
 #[inline(always)]
-unsafe fn sum<L: Lanes>(
+unsafe fn sum<L: Lanes, const C: usize>(
     weights: &[f32],
     head_dim: usize,
     values: *const f32,
@@ -243,9 +244,9 @@ unsafe fn sum<L: Lanes>(
     sums: &mut [f32],
 ) {
     let tokens = V * L::N;
-    for first in (0..head_dim).step_by(COLUMNS_AT_ONCE) {
-        let columns = COLUMNS_AT_ONCE.min(head_dim - first);
-        let mut totals = [[L::zero_float(); V]; COLUMNS_AT_ONCE];
+    for first in (0..head_dim).step_by(C) {
+        let columns = C.min(head_dim - first);
+        let mut totals = [[L::zero_float(); V]; C];
         for (i, totals) in totals.iter_mut().enumerate().take(columns) {
             for (v, total) in totals.iter_mut().enumerate() {
                 let before = L::load_float(sums.as_ptr().add((first + i) * tokens + v * L::N));

@@ -122,9 +122,7 @@ pub(super) fn softmax_body<const FMA: bool>(rows: &mut [f32], width: usize) {
     for row in rows.chunks_exact_mut(width) {
         let mut lanes = [f32::NEG_INFINITY; LANES];
         for chunk in chunks::<LANES, _>(row) {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane = if x > *lane { x } else { *lane };
-            }
+            lanes = std::array::from_fn(|i| lanes[i].max(chunk[i]));
         }
         let rest = row.chunks_exact(LANES).remainder();
         let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);

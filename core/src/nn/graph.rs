@@ -166,8 +166,11 @@ impl Net {
             }
             let mut new = Op { kind, inputs, output: numbers.len(), activation: op.act, done: Vec::new() };
             // What only this one reads need not be written.
-            let alone = readers.get(op.x[0].as_str()) == Some(&1);
-            if let Some(before) = ops.pop_if(|before| alone && new.inputs == [before.output] && new.joins(before)) {
+            let alone = |before: &Op| {
+                let read = op.x.iter().zip(&new.inputs).find(|(_, &input)| input == before.output);
+                read.is_some_and(|(name, _)| readers.get(name.as_str()) == Some(&1))
+            };
+            if let Some(before) = ops.pop_if(|before| alone(before) && new.joins(before)) {
                 new = new.after(before);
             }
             if numbers.insert(&op.y, new.output).is_some() {
@@ -201,6 +204,9 @@ impl Op {
         match (&self.kind, &before.kind) {
             (Kind::Act, Kind::Softmax) => false,
             (Kind::Act, _) => before.activation == Activation::Identity,
+            (Kind::Add, Kind::Conv(_)) => {
+                before.activation == Activation::Identity && self.inputs.len() == 2 && before.inputs.len() == 1
+            }
             (
                 Kind::Conv(Product { padding: Padding::Valid, .. })
                 | Kind::Depthwise(Filter { padding: Padding::Valid, .. }),
@@ -221,6 +227,12 @@ impl Op {
                 self.inputs = before.inputs;
                 self
             }
+            (Kind::Add, _) => {
+                // The convolution adds what its second input is.
+                before.inputs.extend(self.inputs.into_iter().filter(|&input| input != before.output));
+                (before.activation, before.output) = (self.activation, self.output);
+                before
+            }
             _ => {
                 (before.activation, before.output) = (self.activation, self.output);
                 before
@@ -230,14 +242,19 @@ impl Op {
 
     fn compute(&self, values: &mut [Option<Tensor>], ws: &mut Workspace) -> Result<Tensor> {
         let missing = || Error::pack("an input is gone");
-        // Operations that keep the elements work in place when nothing else reads them.
+        // In place when no one else reads it.
+        let mut owned = |input: &usize, others: &[usize]| match self.done.contains(input) && !others.contains(input) {
+            true => values[*input].take().ok_or_else(missing),
+            false => values[*input].clone().ok_or_else(missing),
+        };
+        if let (Kind::Conv(filter), [input, beside]) = (&self.kind, &self.inputs[..]) {
+            let beside = owned(beside, &[*input])?;
+            let x = values[*input].as_ref().ok_or_else(missing)?;
+            return kernels::conv2d(x, filter, Some(beside), self.activation, ws);
+        }
         if matches!(self.kind, Kind::Reshape(_) | Kind::Softmax | Kind::Act | Kind::Add) {
             let (first, rest) = self.inputs.split_first().ok_or_else(missing)?;
-            let tensor = match self.done.contains(first) && !rest.contains(first) {
-                true => values[*first].take(),
-                false => values[*first].clone(),
-            };
-            let mut tensor = tensor.ok_or_else(missing)?;
+            let mut tensor = owned(first, rest)?;
             if let Kind::Add = self.kind {
                 let rest: Vec<&Tensor> =
                     rest.iter().map(|&i| values[i].as_ref()).collect::<Option<_>>().ok_or_else(missing)?;
@@ -255,7 +272,7 @@ impl Op {
             self.inputs.iter().map(|&i| values[i].as_ref()).collect::<Option<_>>().ok_or_else(missing)?;
         let x = inputs[0];
         let mut out = match &self.kind {
-            Kind::Conv(filter) => return kernels::conv2d(x, filter, self.activation, ws),
+            Kind::Conv(filter) => return kernels::conv2d(x, filter, None, self.activation, ws),
             Kind::Depthwise(filter) => return kernels::depthwise(x, filter, self.activation, ws),
             Kind::Dense(filter) => return kernels::dense(x, filter, self.activation, ws),
             Kind::MaxPool { size, stride, padding } => kernels::pool(x, true, *size, *stride, *padding, ws)?,
@@ -372,14 +389,21 @@ mod tests {
                 {"op": "pad", "x": ["d"], "y": "e", "pads": [1, 0, 0, 0, 0, 0]},
                 {"op": "conv2d", "x": ["e"], "y": "f", "w": "w", "stride": [1, 1], "pad": "valid"},
                 {"op": "add", "x": ["f", "f"], "y": "g"},
-                {"op": "act", "x": ["g"], "y": "h", "act": "relu"}
+                {"op": "act", "x": ["g"], "y": "h", "act": "relu"},
+                {"op": "conv2d", "x": ["h"], "y": "i", "w": "u", "stride": [1, 1], "pad": "same"},
+                {"op": "add", "x": ["i", "h"], "y": "j"},
+                {"op": "act", "x": ["j"], "y": "k", "act": "relu"}
             ]
         });
         let values = |shape: &[usize]| {
             let data = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 31) as f32 / 15.0 - 1.0).collect();
             Tensor::new(shape.to_vec(), data)
         };
-        let weight = |name: &str| values(if name == "w" { &[2, 2, 2, 2] } else { &[3, 3, 2] });
+        let weight = |name: &str| match name {
+            "w" => values(&[2, 2, 2, 2]),
+            "u" => values(&[1, 1, 2, 2]),
+            _ => values(&[3, 3, 2]),
+        };
         let net = Net::build("test", &serde_json::from_value(text).unwrap(), weight).unwrap();
         let outputs = net.run(values(&[1, 5, 6, 2]).unwrap(), &mut Workspace::new()).unwrap();
         (net.ops.len(), outputs)
@@ -387,9 +411,9 @@ mod tests {
 
     #[test]
     fn operations_that_become_one_give_what_they_give_one_by_one() {
-        let (joined, outputs) = run(&["h"]);
-        let (apart, steps) = run(&["h", "a", "b", "c", "d", "e", "f", "g"]);
-        assert_eq!((joined, apart), (4, 8));
+        let (joined, outputs) = run(&["k"]);
+        let (apart, steps) = run(&["k", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+        assert_eq!((joined, apart), (5, 11));
         assert_eq!(outputs[0], steps[0]);
         assert!(outputs[0].data().iter().any(|&x| x > 0.0));
     }

@@ -9,11 +9,6 @@ use super::tensor::{Tensor, Workspace};
 use crate::error::{Error, Result};
 use crate::kernels::Isa;
 
-/// How many `f32` of unrolled input a convolution holds at once: what a thread's second cache has room for beside the weights.
-const UNROLLED: usize = 1 << 16;
-/// The same where all threads share the work.
-const UNROLLED_FOR_ALL: usize = 1 << 18;
-
 /// Values that an addition takes at a time.
 const PIECE: usize = 1 << 12;
 
@@ -95,8 +90,14 @@ impl Product {
     }
 }
 
-/// 2-D convolution.
-pub(super) fn conv2d(x: &Tensor, filter: &Product, then: Activation, ws: &mut Workspace) -> Result<Tensor> {
+/// 2-D convolution. With `beside`, a tensor of the output's shape that nothing else needs, it is added before the activation.
+pub(super) fn conv2d(
+    x: &Tensor,
+    filter: &Product,
+    beside: Option<Tensor>,
+    then: Activation,
+    ws: &mut Workspace,
+) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;
     let ([kh, kw], ci, co) = (filter.window, filter.channels, filter.packed.columns());
     if ci != channels {
@@ -105,57 +106,48 @@ pub(super) fn conv2d(x: &Tensor, filter: &Product, then: Activation, ws: &mut Wo
     let rows = Axis::new(height, kh, filter.stride[0], filter.padding, true)?;
     let cols = Axis::new(width, kw, filter.stride[1], filter.padding, false)?;
     let shape = vec![batch, rows.output, cols.output, co];
-    let mut out = ws.tensor(shape)?;
-    let (pixels, depth) = (batch * rows.output * cols.output, kh * kw * ci);
-    let pointwise = kh == 1 && kw == 1 && filter.stride == [1, 1] && rows.output == height && cols.output == width;
-    if pointwise {
-        multiply(out.data_mut(), x.data(), filter, then, pixels, ws.parallel);
-    } else {
-        let room = if ws.parallel { UNROLLED_FOR_ALL } else { UNROLLED };
-        let chunk = (room / depth.max(1)).clamp(1, pixels.max(1));
-        let mut unrolled = ws.tensor(vec![chunk, depth])?;
-        for start in (0..pixels).step_by(chunk) {
-            let count = chunk.min(pixels - start);
-            unroll(unrolled.data_mut(), x, [kh, kw], &rows, &cols, start, count);
-            let out = &mut out.data_mut()[start * co..(start + count) * co];
-            multiply(out, unrolled.data(), filter, then, count, ws.parallel);
+    let add = beside.is_some();
+    let mut out = match beside {
+        Some(beside) if beside.shape() == shape => beside,
+        Some(beside) => {
+            return Err(Error::pack(format!("an addition was given shapes {shape:?} and {:?}", beside.shape())));
         }
-        ws.give(unrolled);
+        None => ws.tensor(shape)?,
+    };
+    if [kh, kw] == [1, 1] && filter.stride == [1, 1] && [rows.output, cols.output] == [height, width] {
+        let rows = Rows::new(x.data(), batch * height * width, ci);
+        filter.packed.apply(out.data_mut(), co, rows, add, then, ws.parallel);
+        return Ok(out);
+    }
+    // The windows of a line of outputs begin a stride apart, and each is a piece of `kh` lines: no copy of them is made. Where they
+    // reach beyond the picture, it is copied with a border.
+    let reach = |axis: &Axis, window: usize| (axis.output - 1) * axis.stride + window;
+    let (tall, wide) = (reach(&rows, kh).max(height + rows.before), reach(&cols, kw).max(width + cols.before));
+    let bordered = match [tall, wide] == [height, width] {
+        true => None,
+        false => {
+            let (below, right) = (tall - height - rows.before, wide - width - cols.before);
+            Some(pad(x, [rows.before, below, cols.before, right, 0, 0], ws)?)
+        }
+    };
+    let data = bordered.as_ref().unwrap_or(x).data();
+    let (line, out_line) = (wide * ci, cols.output * co);
+    let compute = |(number, out): (usize, &mut [f32])| {
+        let (image, row) = (number / rows.output, number % rows.output);
+        let data = &data[(image * tall + row * rows.stride) * line..];
+        let rows = Rows { data, count: cols.output, stride: cols.stride * ci, lines: kh, pitch: line };
+        filter.packed.apply(out, co, rows, add, then, false);
+    };
+    if out_line > 0 {
+        match ws.parallel {
+            true => out.data_mut().par_chunks_mut(out_line).enumerate().for_each(compute),
+            false => out.data_mut().chunks_mut(out_line).enumerate().for_each(compute),
+        }
+    }
+    if let Some(bordered) = bordered {
+        ws.give(bordered);
     }
     Ok(out)
-}
-
-/// Writes the windows of `count` output pixels from number `start` on, one row each.
-fn unroll(to: &mut [f32], x: &Tensor, kernel: [usize; 2], rows: &Axis, cols: &Axis, start: usize, count: usize) {
-    let channels = x.shape()[3];
-    let data = x.data();
-    let depth = kernel[0] * kernel[1] * channels;
-    for (i, to) in to.chunks_exact_mut(depth).take(count).enumerate() {
-        let pixel = start + i;
-        let (image, row, col) =
-            (pixel / (rows.output * cols.output), pixel / cols.output % rows.output, pixel % cols.output);
-        for ky in 0..kernel[0] {
-            let to = &mut to[ky * kernel[1] * channels..(ky + 1) * kernel[1] * channels];
-            let y = (row * rows.stride + ky).wrapping_sub(rows.before);
-            if y >= rows.input {
-                to.fill(0.0);
-                continue;
-            }
-            let line = &data[(image * rows.input + y) * cols.input * channels..][..cols.input * channels];
-            let left = col * cols.stride;
-            if left >= cols.before && left + kernel[1] <= cols.before + cols.input {
-                to.copy_from_slice(&line[(left - cols.before) * channels..][..kernel[1] * channels]);
-                continue;
-            }
-            for (kx, to) in to.chunks_exact_mut(channels).enumerate() {
-                let x = (left + kx).wrapping_sub(cols.before);
-                match x < cols.input {
-                    true => to.copy_from_slice(&line[x * channels..(x + 1) * channels]),
-                    false => to.fill(0.0),
-                }
-            }
-        }
-    }
 }
 
 /// Depthwise 2-D convolution, one filter for each channel.
@@ -208,15 +200,8 @@ pub(super) fn dense(x: &Tensor, filter: &Product, then: Activation, ws: &mut Wor
         return Err(Error::pack(format!("a dense layer over {ci} inputs was given {size}")));
     }
     let mut out = ws.tensor(vec![batch, co])?;
-    multiply(out.data_mut(), x.data(), filter, then, batch, ws.parallel);
+    filter.packed.apply(out.data_mut(), co, Rows::new(x.data(), batch, ci), false, then, ws.parallel);
     Ok(out)
-}
-
-/// `out = then(x w + bias)` of `rows` rows.
-fn multiply(out: &mut [f32], x: &[f32], filter: &Product, then: Activation, rows: usize, parallel: bool) {
-    let packed = &filter.packed;
-    let rows = Rows { data: x, count: rows, stride: packed.depth() };
-    packed.apply(out, packed.columns(), rows, false, then, parallel);
 }
 
 /// Maximum or average over windows.
@@ -324,17 +309,37 @@ pub(super) fn affine(x: &Tensor, scale: &[f32], shift: &[f32], ws: &mut Workspac
 /// Zeros around height and width and after the channels: `[top, bottom, left, right, first, last]`.
 pub(super) fn pad(x: &Tensor, pads: [usize; 6], ws: &mut Workspace) -> Result<Tensor> {
     let [batch, height, width, channels] = x.nhwc()?;
+    if channels == 0 || width == 0 {
+        return Err(Error::pack("padding was given an empty picture"));
+    }
     let shape = vec![batch, height + pads[0] + pads[1], width + pads[2] + pads[3], channels + pads[4] + pads[5]];
-    let mut padded = ws.tensor(shape.clone())?;
-    let out = padded.data_mut();
-    out.fill(0.0);
-    for image in 0..batch {
-        for y in 0..height {
-            for x_at in 0..width {
-                let from = &x.data()[((image * height + y) * width + x_at) * channels..][..channels];
-                let to = ((image * shape[1] + y + pads[0]) * shape[2] + x_at + pads[2]) * shape[3] + pads[4];
-                out[to..to + channels].copy_from_slice(from);
-            }
+    let mut padded = ws.tensor(shape)?;
+    let (line, first, last) = (width * channels, pads[2], pads[3]);
+    let size = channels + pads[4] + pads[5];
+    let mut lines = x.data().chunks_exact(line.max(1));
+    let wide = (first + width + last) * size;
+    for (number, out) in padded.data_mut().chunks_exact_mut(wide.max(1)).enumerate() {
+        let row = number % (pads[0] + height + pads[1]);
+        let from = match (pads[0]..pads[0] + height).contains(&row) {
+            true => lines.next(),
+            false => None,
+        };
+        let Some(from) = from else {
+            out.fill(0.0);
+            continue;
+        };
+        let (left, out) = out.split_at_mut(first * size);
+        let (out, right) = out.split_at_mut(width * size);
+        left.fill(0.0);
+        right.fill(0.0);
+        if size == channels {
+            out.copy_from_slice(from);
+            continue;
+        }
+        for (out, from) in out.chunks_exact_mut(size).zip(from.chunks_exact(channels)) {
+            out[..pads[4]].fill(0.0);
+            out[pads[4]..pads[4] + channels].copy_from_slice(from);
+            out[pads[4] + channels..].fill(0.0);
         }
     }
     Ok(padded)

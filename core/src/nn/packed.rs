@@ -1,16 +1,14 @@
 //! Products with f32 weights that are packed once, when they are loaded.
 //!
-//! The weights lie in panels of two vectors of columns, so that a step of the inner loop reads one stretch of memory. A tile of rows
-//! stays in registers over the whole depth; the bias is what its sums begin with. Sums go over the depth in order: results do not depend
-//! on the number of threads.
+//! The weights lie in panels of one to three vectors of columns, so that a step of the inner loop reads one stretch of memory. A tile of
+//! rows stays in registers over the whole depth; the bias is what its sums begin with. Sums go over the depth in order: results do not
+//! depend on the number of threads.
 
 #![allow(
     unsafe_code,
     unsafe_op_in_unsafe_fn,
     reason = "vector kernels chosen at run time; every unsafe function says what it needs"
 )]
-
-use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
@@ -23,14 +21,14 @@ use crate::kernels::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::lanes::{Avx2, Avx512};
 
-/// Vectors in a whole panel.
-const WIDE: usize = 2;
 /// Rows that a thread takes at a time, at most: with the widest of our layers they fit the second cache beside a panel.
 const ROWS: usize = 96;
+/// Bytes of a panel that stays in the first cache beside the rows.
+const NEAR: usize = 20 << 10;
 /// Products below this are not worth a second thread.
 const PARALLEL: usize = 1 << 18;
-/// Most values of a row of a tile: two vectors of the widest set.
-const TILE: usize = 32;
+/// Most values of a row of a tile: three vectors of the widest set.
+const TILE: usize = 48;
 
 /// 16 values that begin on a cache line.
 #[derive(Debug, Clone, Copy)]
@@ -47,12 +45,22 @@ pub(crate) struct Packed {
     lines: Vec<Line>,
 }
 
-/// What is multiplied: `count` rows in `data`, each `stride` after the one before. They may overlap.
+/// What is multiplied: `count` rows in `data`, each `stride` after the one before. They may overlap. A row is `lines` pieces of one length,
+/// `pitch` apart: the lines of a picture that a window lies on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub data: &'a [f32],
     pub count: usize,
     pub stride: usize,
+    pub lines: usize,
+    pub pitch: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows of one piece each.
+    pub fn new(data: &'a [f32], count: usize, stride: usize) -> Self {
+        Self { data, count, stride, lines: 1, pitch: 0 }
+    }
 }
 
 impl Packed {
@@ -107,14 +115,13 @@ impl Packed {
         }
     }
 
-    /// Columns in the panel that begins with column `first`.
+    /// Columns in the panel that begins with column `first`. Three vectors need the fewest loads, one vector the most.
     fn width(&self, first: usize) -> usize {
         let lanes = self.lanes();
-        if self.columns - first > lanes {
-            WIDE * lanes
-        } else {
-            lanes
-        }
+        let most = if self.panel(3 * lanes) * size_of::<f32>() <= NEAR { 3 } else { 2 };
+        let left = (self.columns - first).div_ceil(lanes);
+        // Two and two rather than three and one.
+        lanes * if left == 4 { 2 } else { left.min(most) }
     }
 
     /// Values of a panel of `width` columns, in whole lines.
@@ -130,11 +137,13 @@ impl Packed {
         if x.count == 0 || self.columns == 0 {
             return;
         }
-        let holds = |len: usize, stride: usize, width: usize| {
-            (x.count - 1).checked_mul(stride).and_then(|n| n.checked_add(width)).is_some_and(|n| n <= len)
+        let reach = |count: usize, stride: usize, width: usize| {
+            (count - 1).checked_mul(stride).and_then(|n| n.checked_add(width)).unwrap_or(usize::MAX)
         };
-        assert!(out_stride >= self.columns && holds(out.len(), out_stride, self.columns), "matrix sizes");
-        assert!(holds(x.data.len(), x.stride, self.depth), "matrix sizes");
+        assert!(x.lines > 0 && self.depth.is_multiple_of(x.lines), "matrix sizes");
+        let row = reach(x.lines, x.pitch, self.depth / x.lines);
+        assert!(out_stride >= self.columns && reach(x.count, out_stride, self.columns) <= out.len(), "matrix sizes");
+        assert!(reach(x.count, x.stride, row) <= x.data.len(), "matrix sizes");
         let work = x.count.saturating_mul(self.depth).saturating_mul(self.columns);
         let threads = rayon::current_num_threads();
         let split = parallel && threads > 1 && work > PARALLEL;
@@ -158,12 +167,12 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
         unsafe fn avx512(p: &Packed, out: &mut [f32], stride: usize, x: Rows<'_>, add: bool, then: Activation) {
-            panels::<Avx512, 12>(p, out, stride, x, add, then);
+            panels::<Avx512, 12, 12, 8>(p, out, stride, x, add, then);
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2(p: &Packed, out: &mut [f32], stride: usize, x: Rows<'_>, add: bool, then: Activation) {
-            panels::<Avx2, 6>(p, out, stride, x, add, then);
+            panels::<Avx2, 12, 6, 3>(p, out, stride, x, add, then);
         }
         match self.isa {
             #[cfg(target_arch = "x86_64")]
@@ -171,18 +180,18 @@ impl Packed {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2(self, out, out_stride, x, add, then),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon => panels::<Neon, 8>(self, out, out_stride, x, add, then),
-            Isa::Portable => panels::<Portable, 4>(self, out, out_stride, x, add, then),
+            Isa::Neon => panels::<Neon, 12, 8, 8>(self, out, out_stride, x, add, then),
+            Isa::Portable => panels::<Portable, 4, 4, 4>(self, out, out_stride, x, add, then),
         }
     }
 }
 
-/// All columns of a block of rows, `R` rows at a time.
+/// All columns of a block of rows; tiles of one, two and three vectors have `R1`, `R2` and `R3` rows.
 ///
 /// # Safety
 /// The instructions of `L` are there; `x` and `out` hold `x.count` rows at their strides; `p` was packed for `L`.
 #[inline(always)]
-unsafe fn panels<L: Lanes, const R: usize>(
+unsafe fn panels<L: Lanes, const R1: usize, const R2: usize, const R3: usize>(
     p: &Packed,
     out: &mut [f32],
     stride: usize,
@@ -191,24 +200,28 @@ unsafe fn panels<L: Lanes, const R: usize>(
     then: Activation,
 ) {
     let weights = p.lines.as_ptr().cast::<f32>();
+    let (slope, greatest) = then.bounds();
     let (mut first, mut at) = (0, 0);
     while first < p.columns {
         let width = p.width(first);
         let tile = Tile {
             weights: weights.add(at),
-            depth: p.depth,
             x: x.data.as_ptr(),
             x_stride: x.stride,
+            lines: x.lines,
+            pitch: x.pitch,
+            piece: p.depth / x.lines,
             out: out.as_mut_ptr().add(first),
             stride,
             columns: width.min(p.columns - first),
             add,
-            then,
+            slope,
+            greatest,
         };
-        if width == L::N {
-            rows::<L, R, 1>(tile, x.count);
-        } else {
-            rows::<L, R, WIDE>(tile, x.count);
+        match width / L::N {
+            1 => rows::<L, R1, 1>(tile, x.count),
+            2 => rows::<L, R2, 2>(tile, x.count),
+            _ => rows::<L, R3, 3>(tile, x.count),
         }
         first += width;
         at += p.panel(width);
@@ -219,15 +232,19 @@ unsafe fn panels<L: Lanes, const R: usize>(
 #[derive(Clone, Copy)]
 struct Tile {
     weights: *const f32,
-    depth: usize,
     x: *const f32,
     x_stride: usize,
+    lines: usize,
+    pitch: usize,
+    /// Values of a row in each line.
+    piece: usize,
     out: *mut f32,
     stride: usize,
     /// Columns that are written.
     columns: usize,
     add: bool,
-    then: Activation,
+    slope: f32,
+    greatest: f32,
 }
 
 impl Tile {
@@ -250,18 +267,25 @@ unsafe fn rows<L: Lanes, const R: usize, const V: usize>(tile: Tile, count: usiz
         sums::<L, R, V>(tile.down(row));
         row += R;
     }
-    while row + 4 <= count {
+    if R > 4 && row + 4 <= count {
         sums::<L, 4, V>(tile.down(row));
         row += 4;
     }
-    while row < count {
+    if R > 8 && row + 4 <= count {
+        sums::<L, 4, V>(tile.down(row));
+        row += 4;
+    }
+    if row + 2 <= count {
+        sums::<L, 2, V>(tile.down(row));
+        row += 2;
+    }
+    if row < count {
         sums::<L, 1, V>(tile.down(row));
-        row += 1;
     }
 }
 
 /// # Safety
-/// As for [`panels`]; the tile's pointers hold `R` rows, its weights a bias and `depth` rows of `V` vectors.
+/// As for [`panels`]; the tile's pointers hold `R` rows, its weights a bias and, for each value of a row, `V` vectors.
 #[inline(always)]
 unsafe fn sums<L: Lanes, const R: usize, const V: usize>(tile: Tile) {
     let mut sums = [[L::zero_float(); V]; R];
@@ -272,49 +296,53 @@ unsafe fn sums<L: Lanes, const R: usize, const V: usize>(tile: Tile) {
     }
     let mut weights = tile.weights.add(V * L::N);
     let mut w = [L::zero_float(); V];
-    for k in 0..tile.depth {
-        for (v, w) in w.iter_mut().enumerate() {
-            *w = L::load_float(weights.add(v * L::N));
-        }
-        for (r, row) in sums.iter_mut().enumerate() {
-            let x = L::splat_float(*tile.x.add(r * tile.x_stride + k));
-            for (sum, w) in row.iter_mut().zip(w) {
-                *sum = L::mul_add(x, w, *sum);
+    for line in 0..tile.lines {
+        let x = tile.x.add(line * tile.pitch);
+        for k in 0..tile.piece {
+            for (v, w) in w.iter_mut().enumerate() {
+                *w = L::load_float(weights.add(v * L::N));
             }
+            for (r, row) in sums.iter_mut().enumerate() {
+                let x = L::splat_float(*x.add(r * tile.x_stride + k));
+                for (sum, w) in row.iter_mut().zip(w) {
+                    *sum = L::mul_add(x, w, *sum);
+                }
+            }
+            weights = weights.add(V * L::N);
         }
-        weights = weights.add(V * L::N);
     }
-    // All are written in one go: indexed in the loop below they would have to lie in memory while they are summed.
-    let mut values = [[MaybeUninit::<f32>::uninit(); TILE]; R];
-    for (values, row) in values.iter_mut().zip(sums) {
-        for (v, sum) in row.into_iter().enumerate() {
-            L::store_float(sum, values.as_mut_ptr().cast::<f32>().add(v * L::N));
-        }
-    }
-    let width = V * L::N;
-    for (r, values) in values.iter_mut().enumerate() {
+    let (slope, greatest) = (L::splat_float(tile.slope), L::splat_float(tile.greatest));
+    for (r, row) in sums.into_iter().enumerate() {
         let out = tile.out.add(r * tile.stride);
-        // As many as were written.
-        let values = std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<f32>(), width);
-        if tile.columns == width {
-            // A width that the compiler knows.
-            finish(values, std::slice::from_raw_parts_mut(out, width), tile.add, tile.then);
-        } else {
-            let out = std::slice::from_raw_parts_mut(out, tile.columns);
-            finish(&mut values[..tile.columns], out, tile.add, tile.then);
+        if tile.columns == V * L::N {
+            finish::<L, V>(row, out, tile.add, slope, greatest);
+            continue;
         }
+        // Not all of the vectors' columns are there.
+        let mut values = [0.0; TILE];
+        std::ptr::copy_nonoverlapping(out, values.as_mut_ptr(), tile.columns);
+        finish::<L, V>(row, values.as_mut_ptr(), tile.add, slope, greatest);
+        std::ptr::copy_nonoverlapping(values.as_ptr(), out, tile.columns);
     }
 }
 
+/// # Safety
+/// The instructions of `L` are there; `out` holds `V` vectors.
 #[inline(always)]
-fn finish(values: &mut [f32], out: &mut [f32], add: bool, then: Activation) {
-    if add {
-        for (value, out) in values.iter_mut().zip(out.iter()) {
-            *value += *out;
+unsafe fn finish<L: Lanes, const V: usize>(
+    sums: [L::Float; V],
+    out: *mut f32,
+    add: bool,
+    slope: L::Float,
+    greatest: L::Float,
+) {
+    for (v, mut sum) in sums.into_iter().enumerate() {
+        let out = out.add(v * L::N);
+        if add {
+            sum = L::add(L::load_float(out), sum);
         }
+        L::store_float(L::limit(sum, slope, greatest), out);
     }
-    then.apply(values);
-    out.copy_from_slice(values);
 }
 
 #[cfg(test)]
@@ -349,7 +377,7 @@ mod tests {
                     false => repacked(isa, depth, columns, &weights, &bias),
                 };
                 let mut out = before.clone();
-                let rows = Rows { data: &x, count, stride: depth + gap };
+                let rows = Rows::new(&x, count, depth + gap);
                 packed.apply(&mut out, stride, rows, add, Activation::Relu, parallel);
                 for (i, (&got, &before)) in out.iter().zip(&before).enumerate() {
                     let (row, column) = (i / stride, i % stride);

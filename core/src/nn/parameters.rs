@@ -53,13 +53,24 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Its slope below 0 and its greatest value: it is `min(max(slope x, x), greatest)`.
+    #[inline(always)]
+    pub(super) fn bounds(self) -> (f32, f32) {
+        match self {
+            Activation::Identity => (1.0, f32::INFINITY),
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+            Activation::Leaky => (0.1, f32::INFINITY),
+        }
+    }
+
     #[inline(always)]
     pub(super) fn apply(self, values: &mut [f32]) {
         match self {
             Activation::Identity => {}
             Activation::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
             Activation::Relu6 => values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0)),
-            Activation::Leaky => values.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.1 * *x } else { *x }),
+            Activation::Leaky => values.iter_mut().for_each(|x| *x = x.max(0.0) + 0.1 * x.min(0.0)),
         }
     }
 }

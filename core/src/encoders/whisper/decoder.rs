@@ -130,7 +130,7 @@ impl Decoder {
             let query = layer.cross_q.apply(&layer.cross_norm.apply(&hidden));
             for (number, head) in cross.iter().enumerate() {
                 let column = number * HEAD;
-                let rows = Rows { data: &query.data[column..], count: query.rows, stride: HIDDEN };
+                let rows = Rows::new(&query.data[column..], query.rows, HIDDEN);
                 head.attend(rows, &mut scores, &mut mixed.data[column..], HIDDEN);
             }
             layer.cross_out.add_to(&mut hidden, &mixed);

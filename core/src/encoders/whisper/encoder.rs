@@ -183,7 +183,7 @@ fn convolve(kernel: &Linear, input: &Matrix, stride: usize) -> Matrix {
         middle.copy_from_slice(&input.data);
     }
     let (count, stride) = (input.rows.div_ceil(stride), stride * input.cols);
-    kernel.apply(Rows { data: &padded.data, count, stride })
+    kernel.apply(Rows::new(&padded.data, count, stride))
 }
 
 /// Keys and values of one head, which many queries look at.
@@ -209,7 +209,7 @@ impl Head {
         scores.resize(queries.count * frames, 0.0);
         self.keys.apply(scores, frames, queries, false, Activation::Identity, false);
         softmax_rows(Isa::detect(), scores, frames);
-        let scores = Rows { data: scores, count: queries.count, stride: frames };
+        let scores = Rows::new(scores, queries.count, frames);
         self.values.apply(out, stride, scores, false, Activation::Identity, false);
     }
 }
@@ -224,7 +224,7 @@ fn self_attention(qkv: &Matrix, log_count: &[f32], cancel: &CancelToken) -> Resu
         for (block, out) in mixed.data.chunks_mut(QUERY_ROWS * HEAD).enumerate() {
             cancel.check()?;
             let data = qkv.data.get(block * QUERY_ROWS * qkv.cols + column..).unwrap_or(&[]);
-            keys.attend(Rows { data, count: out.len() / HEAD, stride: qkv.cols }, &mut scores, out, HEAD);
+            keys.attend(Rows::new(data, out.len() / HEAD, qkv.cols), &mut scores, out, HEAD);
         }
         Ok(mixed)
     });

@@ -63,7 +63,7 @@ impl Matrix {
 
     /// All rows, to be multiplied.
     pub(super) fn rows(&self) -> Rows<'_> {
-        Rows { data: &self.data, count: self.rows, stride: self.cols }
+        Rows::new(&self.data, self.rows, self.cols)
     }
 }
 

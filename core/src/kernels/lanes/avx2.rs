@@ -92,6 +92,18 @@ unsafe impl Lanes for Avx2 {
         _mm256_fmadd_ps(x, y, z)
     }
     #[inline(always)]
+    unsafe fn add(x: __m256, y: __m256) -> __m256 {
+        _mm256_add_ps(x, y)
+    }
+    #[inline(always)]
+    unsafe fn max(x: __m256, y: __m256) -> __m256 {
+        _mm256_max_ps(x, y)
+    }
+    #[inline(always)]
+    unsafe fn min(x: __m256, y: __m256) -> __m256 {
+        _mm256_min_ps(x, y)
+    }
+    #[inline(always)]
     unsafe fn store_float(x: __m256, to: *mut f32) {
         _mm256_storeu_ps(to, x);
     }

@@ -76,6 +76,18 @@ unsafe impl Lanes for Avx512 {
         _mm512_fmadd_ps(x, y, z)
     }
     #[inline(always)]
+    unsafe fn add(x: __m512, y: __m512) -> __m512 {
+        _mm512_add_ps(x, y)
+    }
+    #[inline(always)]
+    unsafe fn max(x: __m512, y: __m512) -> __m512 {
+        _mm512_max_ps(x, y)
+    }
+    #[inline(always)]
+    unsafe fn min(x: __m512, y: __m512) -> __m512 {
+        _mm512_min_ps(x, y)
+    }
+    #[inline(always)]
     unsafe fn store_float(x: __m512, to: *mut f32) {
         _mm512_storeu_ps(to, x);
     }

@@ -56,6 +56,17 @@ pub unsafe trait Lanes: Copy {
     unsafe fn mul(x: Self::Float, y: Self::Float) -> Self::Float;
     /// `x y + z`.
     unsafe fn mul_add(x: Self::Float, y: Self::Float, z: Self::Float) -> Self::Float;
+    /// `x + y`.
+    unsafe fn add(x: Self::Float, y: Self::Float) -> Self::Float;
+    /// The larger of the two in each lane; `y` where one of them is not a number.
+    unsafe fn max(x: Self::Float, y: Self::Float) -> Self::Float;
+    /// The smaller of the two in each lane; `y` where one of them is not a number.
+    unsafe fn min(x: Self::Float, y: Self::Float) -> Self::Float;
+    /// `min(max(slope x, x), greatest)`.
+    #[inline(always)]
+    unsafe fn limit(x: Self::Float, slope: Self::Float, greatest: Self::Float) -> Self::Float {
+        Self::min(greatest, Self::max(Self::mul(slope, x), x))
+    }
     /// Writes `N` floats.
     unsafe fn store_float(x: Self::Float, to: *mut f32);
     /// The first lane.

@@ -67,6 +67,18 @@ unsafe impl Lanes for Neon {
         vfmaq_f32(z, x, y)
     }
     #[inline(always)]
+    unsafe fn add(x: float32x4_t, y: float32x4_t) -> float32x4_t {
+        vaddq_f32(x, y)
+    }
+    #[inline(always)]
+    unsafe fn max(x: float32x4_t, y: float32x4_t) -> float32x4_t {
+        vbslq_f32(vcgtq_f32(x, y), x, y)
+    }
+    #[inline(always)]
+    unsafe fn min(x: float32x4_t, y: float32x4_t) -> float32x4_t {
+        vbslq_f32(vcltq_f32(x, y), x, y)
+    }
+    #[inline(always)]
     unsafe fn store_float(x: float32x4_t, to: *mut f32) {
         vst1q_f32(to, x);
     }

@@ -69,6 +69,21 @@ unsafe impl Lanes for Portable {
         z
     }
     #[inline(always)]
+    unsafe fn add(mut x: [f32; N], y: [f32; N]) -> [f32; N] {
+        x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+        x
+    }
+    #[inline(always)]
+    unsafe fn max(mut x: [f32; N], y: [f32; N]) -> [f32; N] {
+        x.iter_mut().zip(y).for_each(|(x, y)| *x = if *x > y { *x } else { y });
+        x
+    }
+    #[inline(always)]
+    unsafe fn min(mut x: [f32; N], y: [f32; N]) -> [f32; N] {
+        x.iter_mut().zip(y).for_each(|(x, y)| *x = if *x < y { *x } else { y });
+        x
+    }
+    #[inline(always)]
     unsafe fn store_float(x: [f32; N], to: *mut f32) {
         to.cast::<[f32; N]>().write_unaligned(x);
     }
