@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::face::{FaceReader, FaceReading, FramePick, PeakFace};
 use crate::features::{ClipFeatures, Cue, FaceFeatures, Features, VoiceFeatures};
 use crate::media::{Clip, Frame, Pictures, Reel, Sampling, Waveform};
+use crate::nn::Workspaces;
 use crate::pack::{Loading, ModelSpec};
 use crate::request::Transcript;
 use crate::voice::{condition, measure, Prosody, VoiceHead};
@@ -161,14 +162,15 @@ impl Perception {
     ) -> Result<(Seen, Vec<Frame>, Pictures, Instant)> {
         let mut began = None;
         let looks = Mutex::new(Vec::new());
+        let workspaces = Workspaces::new(cancel);
         let (pictures, decoded) = rayon::scope(|scope| {
-            let looks = &looks;
+            let (looks, workspaces) = (&looks, &workspaces);
             let mut turns = 0..;
             let mut keep = |frame: Frame| {
                 began.get_or_insert_with(Instant::now);
                 let turn = turns.next();
                 scope.spawn(move |_| {
-                    let found = self.cues.as_ref().map(|cues| cues.face.find(&frame, cancel));
+                    let found = self.cues.as_ref().map(|cues| cues.face.find(&frame, workspaces, cancel));
                     looks.lock().unwrap_or_else(PoisonError::into_inner).push((turn, frame, found));
                 });
             };
@@ -182,7 +184,7 @@ impl Perception {
         let face = match &self.cues {
             Some(cues) => {
                 let found = found.into_iter().flatten().collect::<Result<_>>()?;
-                cues.face.read_found(&frames, found, pick, cancel)?
+                cues.face.read_found(&frames, found, pick, &workspaces, cancel)?
             }
             None => None,
         };

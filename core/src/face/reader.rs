@@ -15,7 +15,7 @@ use super::{FaceBox, FaceReading, FramePick, FrameReading, Geometry, PeakFace, T
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::media::Frame;
-use crate::nn::{NetFile, Workspace};
+use crate::nn::{NetFile, Workspace, Workspaces};
 
 /// The described face is read in at most this many frames, spread over the clip.
 const MOST_FRAMES: usize = 16;
@@ -70,18 +70,19 @@ impl FaceReader {
     /// hold together.
     pub fn read(&self, frames: &[Frame], pick: FramePick, cancel: &CancelToken) -> Result<Option<FaceReading>> {
         cancel.check()?;
-        let found = self.everywhere(&pictures(frames)?, Look::Whole, cancel)?;
-        self.read_found(frames, found.into_iter().map(Found).collect(), pick, cancel)
+        let workspaces = Workspaces::new(cancel);
+        let found = self.everywhere(&pictures(frames)?, Look::Whole, &workspaces, cancel)?;
+        self.read_found(frames, found.into_iter().map(Found).collect(), pick, &workspaces, cancel)
     }
 
     /// What is found at first sight in one of the frames that are read.
     ///
     /// # Errors
     /// As [`FaceReader::read`].
-    pub(crate) fn find(&self, frame: &Frame, cancel: &CancelToken) -> Result<Found> {
+    pub(crate) fn find(&self, frame: &Frame, workspaces: &Workspaces, cancel: &CancelToken) -> Result<Found> {
         cancel.check()?;
-        let mut ws = Workspace::new().cancelled_by(cancel);
-        Ok(Found(self.search.look(&self.file, &picture(frame)?, Look::Whole, &mut ws)?))
+        let picture = picture(frame)?;
+        Ok(Found(workspaces.with(|ws| self.search.look(&self.file, &picture, Look::Whole, ws))?))
     }
 
     /// [`FaceReader::read`] with what [`FaceReader::find`] has `found` in each of `frames`.
@@ -93,16 +94,17 @@ impl FaceReader {
         frames: &[Frame],
         found: Vec<Found>,
         pick: FramePick,
+        workspaces: &Workspaces,
         cancel: &CancelToken,
     ) -> Result<Option<FaceReading>> {
         let pictures = pictures(frames)?;
         let still = pictures.len() == 1;
         let found = found.into_iter().map(|found| found.0).collect();
-        let (detections, bare) = self.detect(&pictures, found, still, cancel)?;
+        let (detections, bare) = self.detect(&pictures, found, still, workspaces, cancel)?;
         let sizes: Vec<(usize, usize)> = pictures.iter().map(|picture| (picture.width, picture.height)).collect();
         let tracks = follow(&detections, &sizes);
         let Some(track) = tracks.first() else { return Ok(None) };
-        let looks = self.read_track(track, &pictures, bare, still, cancel)?;
+        let looks = self.read_track(track, &pictures, bare, still, workspaces, cancel)?;
         let Some(number) = choose(&looks, frames, pick) else { return Ok(None) };
         let chosen = &looks[number];
         let nets = match still {
@@ -140,14 +142,17 @@ impl FaceReader {
     }
 
     /// The faces of every picture.
-    fn everywhere(&self, pictures: &[Picture<'_>], look: Look, cancel: &CancelToken) -> Result<Vec<Vec<Detection>>> {
-        let each = pictures.par_iter().map_init(
-            || Workspace::new().cancelled_by(cancel),
-            |ws, picture| {
-                cancel.check()?;
-                self.search.look(&self.file, picture, look, ws)
-            },
-        );
+    fn everywhere(
+        &self,
+        pictures: &[Picture<'_>],
+        look: Look,
+        workspaces: &Workspaces,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<Detection>>> {
+        let each = pictures.par_iter().with_max_len(1).map(|picture| {
+            cancel.check()?;
+            workspaces.with(|ws| self.search.look(&self.file, picture, look, ws))
+        });
         each.collect()
     }
 
@@ -157,6 +162,7 @@ impl FaceReader {
         pictures: &[Picture<'_>],
         mut found: Vec<Vec<Detection>>,
         still: bool,
+        workspaces: &Workspaces,
         cancel: &CancelToken,
     ) -> Result<(Vec<Vec<Detection>>, bool)> {
         let mut ws = Workspace::parallel().cancelled_by(cancel);
@@ -199,7 +205,7 @@ impl FaceReader {
             let probes: Vec<&Picture<'_>> = probes.into_iter().map(|i| &pictures[i]).collect();
             if let Some(look) = self.search.best_look(&self.file, &probes, cancel, &mut ws)? {
                 // Where the first look sees nothing, the others are believed only after a second one.
-                let faces = self.everywhere(pictures, look, cancel)?.into_iter().zip(pictures);
+                let faces = self.everywhere(pictures, look, workspaces, cancel)?.into_iter().zip(pictures);
                 let confirmed = faces.map(|(faces, picture)| self.confirmed(picture, faces, cancel, &mut ws));
                 found = confirmed.collect::<Result<_>>()?;
             }
@@ -232,18 +238,17 @@ impl FaceReader {
         pictures: &[Picture<'_>],
         bare: bool,
         still: bool,
+        workspaces: &Workspaces,
         cancel: &CancelToken,
     ) -> Result<Vec<Seen>> {
         let count = track.seen.len();
         let kept = count.min(MOST_FRAMES);
         let chosen: Vec<_> = (0..kept).map(|i| track.seen[i * count / kept]).collect();
-        let each = chosen.into_par_iter().map_init(
-            || Workspace::new().cancelled_by(cancel),
-            |ws, (position, face)| {
-                cancel.check()?;
-                self.see(position, &pictures[position], face, bare, still, ws)
-            },
-        );
+        // Each by itself, so that whoever comes free takes the next one.
+        let each = chosen.into_par_iter().with_max_len(1).map(|(position, face)| {
+            cancel.check()?;
+            workspaces.with(|ws| self.see(position, &pictures[position], face, bare, still, ws))
+        });
         each.collect()
     }
 

@@ -18,4 +18,5 @@ mod tensor;
 pub use file::NetFile;
 pub use graph::Net;
 pub use parameters::{Activation, Padding};
+pub(crate) use tensor::Workspaces;
 pub use tensor::{Tensor, Workspace};

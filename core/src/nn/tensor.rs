@@ -1,5 +1,7 @@
 //! The tensor that flows through a net, and the store its memory comes from.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 
@@ -142,5 +144,29 @@ impl Workspace {
         if self.free.len() < KEPT {
             self.free.push(tensor.buffer);
         }
+    }
+}
+
+/// Workspaces of runs that several threads make at the same time, one after the other on each.
+#[derive(Debug)]
+pub(crate) struct Workspaces {
+    spare: Mutex<Vec<Workspace>>,
+    cancel: CancelToken,
+}
+
+impl Workspaces {
+    /// For runs that `cancel` stops.
+    pub(crate) fn new(cancel: &CancelToken) -> Self {
+        Self { spare: Mutex::default(), cancel: cancel.clone() }
+    }
+
+    /// Calls `run` with a workspace for one thread, whose memory may be that of an earlier run.
+    pub(crate) fn with<T>(&self, run: impl FnOnce(&mut Workspace) -> T) -> T {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = spare().pop();
+        let mut ws = left.unwrap_or_else(|| Workspace::new().cancelled_by(&self.cancel));
+        let result = run(&mut ws);
+        spare().push(ws);
+        result
     }
 }

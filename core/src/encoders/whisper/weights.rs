@@ -61,10 +61,11 @@ impl<'a> Weights<'a> {
             let found = format!("is {:?} {:?}, F16 {shape:?} was expected", tensor.dtype(), tensor.shape());
             return Err(self.fault(name, found));
         }
-        let values: Vec<f16> =
-            tensor.data().chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]])).collect();
-        // All exponent bits set: infinity or not a number.
-        if values.iter().any(|value| value.to_bits() & 0x7c00 == 0x7c00) {
+        let mut values = vec![f16::ZERO; tensor.data().len() / size_of::<f16>()];
+        bytemuck::cast_slice_mut(&mut values).copy_from_slice(tensor.data());
+        // All exponent bits set: infinity or not a number. The largest is found in vectors, the first would not be.
+        let largest = |values: &[f16]| values.iter().map(|value| value.to_bits() & 0x7c00).fold(0, u16::max);
+        if largest(&values) == 0x7c00 {
             return Err(self.fault(name, "holds values that are not finite"));
         }
         Ok(values)
