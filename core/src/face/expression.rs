@@ -23,6 +23,9 @@ enum Input {
     Gray200,
 }
 
+/// The input of the largest net.
+const LARGEST: Input = Input::Gray200;
+
 impl Input {
     /// Side and channels.
     fn size(self) -> (usize, usize) {
@@ -101,7 +104,7 @@ impl Expressions {
                     Some((of, data)) if of == *input => data,
                     _ => input.prepare(patch),
                 };
-                let both = thorough || *input != Input::Gray200;
+                let both = thorough || *input != LARGEST;
                 let logs = log_posterior(net, *input, places, &data, both, ws)?;
                 last = Some((*input, data));
                 sum.iter_mut().zip(logs).for_each(|(sum, log)| *sum += log * view.weight / total.max(f32::EPSILON));
@@ -109,6 +112,33 @@ impl Expressions {
         }
         sums.iter_mut().for_each(normalise);
         Ok(sums)
+    }
+
+    /// What a thorough [`read`](Self::read) gives, after one that was not and gave `logs`: the largest net looks at the mirror images too.
+    pub(super) fn complete(
+        &self,
+        picture: &Picture<'_>,
+        views: &[View],
+        mut logs: LogPosteriors,
+        ws: &mut Workspace,
+    ) -> Result<LogPosteriors> {
+        let total: f32 = views.iter().map(|view| view.weight).sum();
+        for ((net, input, places), logs) in self.nets.iter().zip(&mut logs) {
+            if *input != LARGEST {
+                continue;
+            }
+            let (side, channels) = input.size();
+            for view in views {
+                let data = input.prepare(&picture.cut(&view.tight, PATCH, Outside::Edge));
+                let other = log_posterior(net, *input, places, &mirrored(&data, side, channels), false, ws)?;
+                logs.iter_mut()
+                    .zip(other)
+                    .for_each(|(log, other)| *log += other * view.weight / total.max(f32::EPSILON));
+            }
+            logs.iter_mut().for_each(|log| *log /= 2.0);
+            normalise(logs);
+        }
+        Ok(logs)
     }
 }
 

@@ -112,7 +112,7 @@ impl FaceReader {
             false => {
                 cancel.check()?;
                 let mut ws = Workspace::parallel().cancelled_by(cancel);
-                self.expressions.read(&pictures[chosen.position], &chosen.views, true, &mut ws)?
+                self.expressions.complete(&pictures[chosen.position], &chosen.views, chosen.nets, &mut ws)?
             }
         };
         let own = fuse(&nets);
@@ -135,7 +135,7 @@ impl FaceReader {
             let still = frames.len() == 1;
             let seen = self.see(number, &picture, *face, false, still, &mut ws)?;
             if number == 0 && !still {
-                self.expressions.read(&picture, &seen.views, true, &mut ws)?;
+                self.expressions.complete(&picture, &seen.views, seen.nets, &mut ws)?;
             }
         }
         Ok(ws.operations())

@@ -17,7 +17,7 @@ struct TokenizerFile {
 
 #[derive(Deserialize)]
 struct Model {
-    vocab: HashMap<String, u32>,
+    vocab: foldhash::HashMap<String, u32>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ impl Vocabulary {
         let byte_of = byte_of_char();
         let mut bytes = vec![None; size];
         for (piece, id) in file.model.vocab {
-            let decoded: Option<Box<[u8]>> = piece.chars().map(|c| byte_of.get(&c).copied()).collect();
+            let decoded: Option<Box<[u8]>> = piece.chars().map(|c| *byte_of.get(c as usize)?).collect();
             let slot = bytes.get_mut(id as usize).ok_or_else(|| fault(format!("token {id} is beyond {size}")))?;
             *slot = Some(decoded.ok_or_else(|| fault(format!("token {id} ({piece:?}) is not byte-level text")))?);
         }
@@ -83,15 +83,14 @@ impl Vocabulary {
     }
 }
 
-/// GPT-2's map of printable characters to bytes: printable Latin-1 stands for itself, the rest follows from U+0100 on.
-fn byte_of_char() -> HashMap<char, u8> {
-    let mut next = 0x100;
-    (0..=u8::MAX)
-        .map(|byte| {
-            let printable = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-            let code = if printable { u32::from(byte) } else { next };
-            next += u32::from(!printable);
-            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), byte)
-        })
-        .collect()
+/// The byte that each character stands for in GPT-2's files, by code: printable Latin-1 for itself, those from U+0100 on for the rest.
+fn byte_of_char() -> Vec<Option<u8>> {
+    let mut bytes = vec![None; 0x100];
+    for byte in 0..=u8::MAX {
+        match byte {
+            b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => bytes[usize::from(byte)] = Some(byte),
+            _ => bytes.push(Some(byte)),
+        }
+    }
+    bytes
 }

@@ -3,8 +3,7 @@
 //! Words are split as GPT-2 does (`tokenizers` does it), for SmolLM after single digits; merging follows Sennrich et
 //! al. 2016, lowest rank first, then leftmost.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};

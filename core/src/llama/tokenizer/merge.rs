@@ -1,7 +1,9 @@
 //! Joining of neighbouring symbols, best pair first (Sennrich et al. 2016).
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+
+use foldhash::HashMap;
 
 /// Two neighbouring tokens to their rank (lowest first) and what they become.
 pub type Merges = HashMap<(u32, u32), (u32, u32)>;
@@ -47,7 +49,7 @@ mod tests {
     fn merging_takes_the_lowest_rank_and_then_the_leftmost() {
         // "aaa" with "aa" at rank 1: the left pair joins. "b" after it: rank 0 wins over rank 1.
         let (a, b, aa, ab) = (1, 2, 3, 4);
-        let merges = HashMap::from([((a, a), (1, aa)), ((a, b), (0, ab))]);
+        let merges = Merges::from_iter([((a, a), (1, aa)), ((a, b), (0, ab))]);
         let run = |symbols: &[u32]| {
             let mut out = Vec::new();
             merge(symbols.to_vec(), &merges, &mut out);

@@ -4,7 +4,7 @@
 //! the highest score are joined first, the leftmost among equals. A character that is no piece becomes its UTF-8 bytes'
 //! tokens. There is no normalisation but for spaces, which become U+2581, one of which goes in front of the text.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use super::merge::{merge, Merges};
 use super::vocabulary::{kind, Vocabulary};
