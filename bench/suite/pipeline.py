@@ -4,9 +4,9 @@ Where there is no peer the goal stands in its place, and a ratio above 1 is with
 """
 
 import json
-import os
 import subprocess
-import time
+import sys
+from pathlib import Path
 
 from measure import ROOT, THREADS, Row, alternate
 from shapes import A_SECOND, LAYERS_MINI, OUTPUT_MINI, encoder_seconds, heard, prefill_limit
@@ -17,6 +17,7 @@ CLIP = ROOT / "build/clips/1001_DFA_ANG_XX.flv"
 SECONDS = 2.2
 # What is looked at of it, and the prompt's positions that are not shared with every other prompt.
 FRAMES, PROMPT = 12, 42
+MEASURING = Path(__file__).with_name("process.py")
 PROGRAM = ROOT / "target/release/emotion-llama"
 GOAL_WARM_MS, GOAL_COLD_MS, GOAL_PEAK_MB = 250, 600, 450
 TOGETHER = 8
@@ -24,17 +25,12 @@ TOGETHER = 8
 
 def cold():
     """Milliseconds from the start of a process to its answer, and the most megabytes that it had in memory."""
-    began = time.perf_counter()
     words = [PROGRAM, "analyze", CLIP, "--pack", PACK, "--task", "emotion", "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    answer = process.stdout.readline()
-    took = time.perf_counter() - began
-    process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0 or "emotion" not in json.loads(answer):
+    run = subprocess.run([sys.executable, MEASURING, *words], stdout=subprocess.PIPE, text=True, check=True)
+    took, used, answer = json.loads(run.stdout)
+    if "emotion" not in json.loads(answer):
         raise RuntimeError(f"analyze says {answer!r}")
-    return 1e3 * took, used.ru_maxrss * 1024 / 1e6
+    return 1e3 * took, used / 1e6
 
 
 def label_seconds(ours, machine):
