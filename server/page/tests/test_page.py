@@ -231,6 +231,7 @@ class Analyses(Setting):
                 # The picture before it may still stand there for a moment.
                 value = "document.getElementById('frame-canvas').getContext('2d').getImageData(160, 120, 1, 1).data[0]"
                 page.wait_for_function(f"grey => Math.abs({value} - grey) < 5", arg=8 * index * 255 / 219, timeout=PATIENCE_MS)
+                self.assertAlmostEqual(page.evaluate(value), 8 * index * 255 / 219, delta=5)
         self.assertIn("No face", page.inner_text("#frame-caption"))
 
 
