@@ -93,9 +93,7 @@ pub fn matmul<const W: usize>(
     if n == 1 {
         decode(isa, x, rest, cancel);
     } else if n > 1 {
-        for (weights, out) in rest {
-            many::multiply(isa, x, n, weights, out, cancel);
-        }
+        many::multiply(isa, x, n, rest, cancel);
     }
 }
 
