@@ -10,7 +10,7 @@ use super::metadata::Metadata;
 use crate::cancel::CancelToken;
 use crate::error::Result;
 use crate::gguf::{vector, Gguf, Matrix};
-use crate::kernels::{self, linear, sgemm, Finish, Isa, Precision, View};
+use crate::kernels::{self, linear, AttentionShape, Finish, Isa, Precision};
 
 /// Rows that one task of a row-wise operation takes.
 const ROWS_PER_TASK: usize = 16;
@@ -18,11 +18,6 @@ const ROWS_PER_TASK: usize = 16;
 const PRODUCT_ROWS: usize = 4096;
 /// Tokens whose feed-forward activations are held at once.
 const FEED_FORWARD_ROWS: usize = 2048;
-/// Query rows that one attention task takes; fixed, so that results do not depend on the number of threads.
-const QUERY_ROWS: usize = 64;
-/// Scores that one attention task holds at most (16 MiB), unless a single row has more.
-const SCORES: usize = 1 << 22;
-
 /// Runs `task` over the rows of `x` `[n, width]`, several at a time.
 pub(super) fn for_rows(x: &mut [f32], width: usize, task: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = ROWS_PER_TASK;
@@ -234,33 +229,16 @@ impl Block {
 /// `softmax(q k^T / sqrt(head width)) v` for every head; `[tokens, width]`.
 ///
 /// Queries, keys and values are `[tokens, width]` each, with `stride` values from row to row; a head's columns lie together.
-/// Scores are held for a few query rows of one head at a time.
 fn attention(
     isa: Isa,
-    [q, k, v]: [&[f32]; 3],
+    qkv: [&[f32]; 3],
     stride: usize,
     [tokens, width, heads]: [usize; 3],
     cancel: &CancelToken,
 ) -> Result<Vec<f32>> {
-    let head_width = width / heads;
-    let scale = 1.0 / (head_width as f32).sqrt();
-    let rows = (SCORES / tokens.max(1)).clamp(1, QUERY_ROWS);
+    let shape = AttentionShape { heads, kv_heads: heads, head_dim: width / heads };
     let mut out = vec![0f32; tokens * width];
-    out.par_chunks_mut(rows * width).enumerate().for_each_init(Vec::new, |scores, (task, out)| {
-        let count = out.len() / width;
-        scores.resize(count * tokens, 0.0);
-        for column in (0..width).step_by(head_width) {
-            if cancel.is_cancelled() {
-                return;
-            }
-            let queries = View::strided(&q[task * rows * stride + column..], count, head_width, stride);
-            let keys = View::strided(&k[column..], tokens, head_width, stride);
-            let values = View::strided(&v[column..], tokens, head_width, stride);
-            sgemm(scores, tokens, queries, keys.transposed(), scale, false);
-            kernels::softmax_rows(isa, scores, tokens);
-            sgemm(&mut out[column..], width, View::new(scores, count, tokens), values, 1.0, false);
-        }
-    });
+    kernels::attend_all(isa, shape, qkv, stride, &mut out, cancel);
     cancel.check()?;
     Ok(out)
 }

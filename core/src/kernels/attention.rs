@@ -1,5 +1,4 @@
-//! Causal attention of many rows at once: queries lie side by side in vectors, keys go by in blocks, and only a block's scores are held
-//! (Milakov and Gimelshein 2018; Dao et al. 2022).
+//! Attention of many rows at once: queries lie side by side in vectors, keys go by in blocks, and only a block's scores are held (Milakov and Gimelshein 2018; Dao et al. 2022).
 
 use std::cell::Cell;
 
@@ -12,9 +11,9 @@ use super::Isa;
 use crate::cancel::CancelToken;
 
 /// Keys whose scores are held.
-const KEYS: usize = 32;
+const KEYS: usize = 48;
 /// Keys that are multiplied with the queries at a time.
-const KEYS_AT_ONCE: usize = 4;
+const KEYS_AT_ONCE: usize = 6;
 /// Vectors of queries.
 const V: usize = 2;
 
@@ -29,24 +28,93 @@ pub struct Context<'a> {
     pub starts: &'a [usize],
 }
 
-/// Some rows of one head.
-struct Block<'a> {
+/// Keys and values of some tokens.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    keys: &'a [f32],
+    values: &'a [f32],
+    tokens: usize,
+    /// Values from one token to the next.
+    stride: usize,
+    /// Values from one head to the next.
+    head: usize,
+}
+
+impl<'a> Seen<'a> {
+    /// `[tokens, kv_heads * head_dim]` each.
+    fn tokens((keys, values): (&'a [f32], &'a [f32]), shape: AttentionShape) -> Self {
+        let stride = shape.kv_heads * shape.head_dim;
+        Self { keys, values, tokens: keys.len() / stride.max(1), stride, head: shape.head_dim }
+    }
+}
+
+/// All rows, and what they look at.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
     shape: AttentionShape,
     q: &'a [f32],
-    context: Context<'a>,
+    /// Values from one row of `q` to the next.
+    stride: usize,
+    n: usize,
+    prefix: Seen<'a>,
+    /// The rows themselves, and the first row of each one's sequence; nothing where all rows see the same.
+    own: Option<(Seen<'a>, &'a [usize])>,
+}
+
+/// Some rows of one head.
+struct Block<'a> {
+    all: &'a Rows<'a>,
     head: usize,
     first: usize,
     rows: usize,
     out: &'a Output<'a>,
 }
 
-/// Attention of all rows: queries `q` `[n, heads * head_dim]`, into `out` like `q`.
+/// Causal attention of all rows: queries `q` `[n, heads * head_dim]`, into `out` like `q`.
 ///
 /// Stops early, leaving `out` unspecified, once `cancel` is cancelled.
 pub fn attend(isa: Isa, shape: AttentionShape, q: &[f32], context: Context<'_>, out: &mut [f32], cancel: &CancelToken) {
-    let width = shape.heads * shape.head_dim;
-    let n = context.starts.len();
-    assert!(q.len() == n * width && out.len() == q.len(), "attention sizes");
+    let Context { prefix, own, starts } = context;
+    let own = Some((Seen::tokens(own, shape), starts));
+    let stride = shape.heads * shape.head_dim;
+    let rows = Rows { shape, q, stride, n: starts.len(), prefix: Seen::tokens(prefix, shape), own };
+    attend_blocks(isa, &rows, out, cancel);
+}
+
+/// Attention in which each of `n` rows sees all: queries, keys and values `[n, heads * head_dim]`, `stride` values from one row to the next, into
+/// `out` `[n, heads * head_dim]`.
+///
+/// Stops early, leaving `out` unspecified, once `cancel` is cancelled.
+pub fn attend_all(
+    isa: Isa,
+    shape: AttentionShape,
+    [q, keys, values]: [&[f32]; 3],
+    stride: usize,
+    out: &mut [f32],
+    cancel: &CancelToken,
+) {
+    let AttentionShape { heads, head_dim, .. } = shape;
+    let n = out.len() / (heads * head_dim).max(1);
+    // A head's rows lie so far apart, often at a power of two, that few of them stay in a cache. So each head's are put together.
+    let [keys, values] = [keys, values].map(|from| {
+        let mut packed = vec![0f32; out.len()];
+        let heads = Output::new(&mut packed);
+        for_each(shape.heads, |head| {
+            // SAFETY: no two calls have the same number.
+            let packed = unsafe { heads.part(head * n * head_dim, n * head_dim) };
+            for (packed, row) in packed.chunks_exact_mut(head_dim).zip(from.chunks(stride)) {
+                packed.copy_from_slice(&row[head * head_dim..][..head_dim]);
+            }
+        });
+        packed
+    });
+    let prefix = Seen { keys: &keys, values: &values, tokens: n, stride: head_dim, head: n * head_dim };
+    attend_blocks(isa, &Rows { shape, q, stride, n, prefix, own: None }, out, cancel);
+}
+
+fn attend_blocks(isa: Isa, all: &Rows<'_>, out: &mut [f32], cancel: &CancelToken) {
+    let (n, heads) = (all.n, all.shape.heads);
+    assert!(out.len() == n * heads * all.shape.head_dim, "attention sizes");
     let (lanes, run): (usize, unsafe fn(&Block<'_>)) = match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 if n <= 16 => (8, attend_avx2),
@@ -61,10 +129,15 @@ pub fn attend(isa: Isa, shape: AttentionShape, q: &[f32], context: Context<'_>, 
     let tokens = V * lanes;
     let out = Output::new(out);
     let blocks = n.div_ceil(tokens);
-    // The last rows see the most: who begins with them ends together.
-    for_each(blocks * shape.heads, |i| {
-        let first = (blocks - 1 - i / shape.heads) * tokens;
-        let block = Block { shape, q, context, head: i % shape.heads, first, rows: tokens.min(n - first), out: &out };
+    for_each(blocks * heads, |i| {
+        let (block, head) = match all.own {
+            // The last rows see the most: who begins with them ends together.
+            Some(_) => (blocks - 1 - i / heads, i % heads),
+            // The head's keys and values are still in the cache.
+            None => (i % blocks, i / blocks),
+        };
+        let first = block * tokens;
+        let block = Block { all, head, first, rows: tokens.min(n - first), out: &out };
         if !cancel.is_cancelled() {
             // SAFETY: the function was chosen for features that `Isa::detect` found; no two blocks have rows of a head in common.
             unsafe { run(&block) };
@@ -108,18 +181,17 @@ struct Scratch {
 /// `L`'s instructions are there; nobody else writes the block's part of the output.
 #[inline(always)]
 unsafe fn attend_block<L: Lanes, const C: usize, const FMA: bool>(block: &Block<'_>) {
-    let &Block { shape, q, context, out, .. } = block;
+    let &Block { all: &Rows { shape, q, stride, prefix, own, .. }, out, .. } = block;
     let AttentionShape { heads, kv_heads, head_dim } = shape;
     let tokens = V * L::N;
-    let width = kv_heads * head_dim;
-    let column = block.head / (heads / kv_heads) * head_dim;
+    let kv_head = block.head / (heads / kv_heads);
     let mut scratch = SCRATCH.take();
     let Scratch { queries, scores, sums, most, kept, total } = &mut scratch;
     queries.clear();
     queries.resize(head_dim * tokens, 0.0);
     let scale = 1.0 / (head_dim as f32).sqrt();
     for row in 0..block.rows {
-        let from = (block.first + row) * heads * head_dim + block.head * head_dim;
+        let from = (block.first + row) * stride + block.head * head_dim;
         for (query, x) in queries.chunks_exact_mut(tokens).zip(&q[from..from + head_dim]) {
             query[row] = scale * x;
         }
@@ -133,17 +205,18 @@ unsafe fn attend_block<L: Lanes, const C: usize, const FMA: bool>(block: &Block<
     total.clear();
     total.resize(tokens, 0.0);
 
-    let starts = &context.starts[block.first..block.first + block.rows];
+    // Of the rows themselves: those from the first sequence's beginning to the block's last one.
+    let starts = own.map_or(&[][..], |(_, starts)| &starts[block.first..block.first + block.rows]);
     let own_first = starts.iter().copied().min().unwrap_or(block.first);
     let latest_start = starts.iter().copied().max().unwrap_or(block.first);
-    let stretches = [(context.prefix, 0, false), (context.own, own_first, true)];
-    for ((keys, values), first, own) in stretches {
-        let end = if own { block.first + block.rows } else { keys.len() / width };
+    let own = own.map(|(own, _)| (own, own_first, block.first + block.rows, true));
+    for (seen, first, end, own) in [Some((prefix, 0, prefix.tokens, false)), own].into_iter().flatten() {
+        let (width, column) = (seen.stride, kv_head * seen.head);
         let mut at = first;
         while at < end {
             let count = KEYS.min(end - at);
-            let part = |x: &[f32]| -> *const f32 { x[at * width..(at + count) * width].as_ptr().add(column) };
-            score::<L>(queries, head_dim, part(keys), width, count, scores);
+            let part = |x: &[f32]| x[at * width + column..][..(count - 1) * width + head_dim].as_ptr();
+            score::<L>(queries, head_dim, part(seen.keys), width, count, scores);
             if own {
                 for (key, scores) in (at..at + count).zip(scores.chunks_exact_mut(tokens)) {
                     // A row sees no later one,
@@ -156,8 +229,8 @@ unsafe fn attend_block<L: Lanes, const C: usize, const FMA: bool>(block: &Block<
                     }
                 }
             }
-            weigh::<FMA>(&mut scores[..count * tokens], most, kept, total);
-            sum::<L, C>(scores, head_dim, part(values), width, count, kept, sums);
+            weigh::<L, FMA>(&mut scores[..count * tokens], most, kept, total);
+            sum::<L, C>(scores, head_dim, part(seen.values), width, count, kept, sums);
             at += count;
         }
     }
@@ -208,15 +281,19 @@ unsafe fn score<L: Lanes>(
 }
 
 /// Turns scores `[keys, T]` into weights relative to the largest score so far, which may grow; `kept` says what the sums before are worth then.
+///
+/// # Safety
+/// `L`'s instructions are there; `T` is a multiple of its lanes.
 #[inline(always)]
-fn weigh<const FMA: bool>(scores: &mut [f32], most: &mut [f32], kept: &mut [f32], total: &mut [f32]) {
+unsafe fn weigh<L: Lanes, const FMA: bool>(scores: &mut [f32], most: &mut [f32], kept: &mut [f32], total: &mut [f32]) {
     let tokens = most.len();
     kept.copy_from_slice(most);
-    for scores in scores.chunks_exact(tokens) {
-        for (most, &score) in most.iter_mut().zip(scores) {
-            // Not "if it is larger": that may become a masked store, for which some processors take dozens of cycles.
-            *most = most.max(score);
+    for (v, most) in most.chunks_exact_mut(L::N).enumerate() {
+        let mut largest = L::load_float(most.as_ptr());
+        for scores in scores.chunks_exact(tokens) {
+            largest = L::max(L::load_float(scores[v * L::N..][..L::N].as_ptr()), largest);
         }
+        L::store_float(largest, most.as_mut_ptr());
     }
     for ((kept, most), total) in kept.iter_mut().zip(most.iter()).zip(total.iter_mut()) {
         // Before the first key that a row sees there is nothing to keep.

@@ -39,7 +39,7 @@ mod rowwise;
 mod sgemm;
 
 pub use attend_rows::{attend_row, attend_rows, AttentionShape};
-pub use attention::{attend, Context};
+pub use attention::{attend, attend_all, Context};
 pub use blocks::{chunks, half, WeightType};
 pub use crew::{for_each, for_each_mut, for_each_row, with_crew, with_lasting_crew};
 pub use dense::{add, add_low_rank, dot, rms_norm};
