@@ -97,11 +97,12 @@ pub fn attend_all(
     let n = out.len() / (heads * head_dim).max(1);
     // A head's rows lie so far apart, often at a power of two, that few of them stay in a cache. So each head's are put together.
     let [keys, values] = [keys, values].map(|from| {
+        assert!(from.len() >= n.saturating_sub(1) * stride + heads * head_dim * n.min(1), "attention sizes");
         let mut packed = vec![0f32; out.len()];
-        let heads = Output::new(&mut packed);
-        for_each(shape.heads, |head| {
+        let parts = Output::new(&mut packed);
+        for_each(heads, |head| {
             // SAFETY: no two calls have the same number.
-            let packed = unsafe { heads.part(head * n * head_dim, n * head_dim) };
+            let packed = unsafe { parts.part(head * n * head_dim, n * head_dim) };
             for (packed, row) in packed.chunks_exact_mut(head_dim).zip(from.chunks(stride)) {
                 packed.copy_from_slice(&row[head * head_dim..][..head_dim]);
             }

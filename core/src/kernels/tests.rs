@@ -139,17 +139,21 @@ fn rows_that_do_not_fill_blocks_are_refused() {
 }
 
 #[test]
-fn a_product_over_several_shared_panels_is_exact() {
-    // So wide that a panel holds 64 rows.
-    let (n, rows, columns) = (128, 70, 16_500);
+fn a_product_of_several_parts_is_exact() {
+    // More rows than a task has, more columns than are summed at a time, neither a multiple.
+    let (n, rows, columns) = (61, 70, 1_100);
     let x = activations(n * columns, 5);
-    let bytes = packed(WeightType::F16, rows, columns, 3);
-    let weights = Weights { bytes: &bytes, kind: WeightType::F16, rows, columns };
-    let mut out = vec![f32::NAN; n * rows];
-    matmul(Isa::detect(), Precision::Full, &x, n, [weights], [&mut out], &CancelToken::new());
-    let mut unpacked = vec![0f32; rows * columns];
-    weights.unpack_rows(Isa::Portable, 0, &mut unpacked);
-    assert_close(&out, &naive(&x, &unpacked, n, rows, columns), 0.0, "shared panels");
+    for (kind, isa) in
+        [WeightType::F16, WeightType::F32].into_iter().flat_map(|kind| builds().into_iter().map(move |isa| (kind, isa)))
+    {
+        let bytes = packed(kind, rows, columns, 3);
+        let weights = Weights { bytes: &bytes, kind, rows, columns };
+        let mut out = vec![f32::NAN; n * rows];
+        matmul(isa, Precision::Full, &x, n, [weights], [&mut out], &CancelToken::new());
+        let mut unpacked = vec![0f32; rows * columns];
+        weights.unpack_rows(Isa::Portable, 0, &mut unpacked);
+        assert_close(&out, &naive(&x, &unpacked, n, rows, columns), 0.0, &format!("{kind:?} on {isa:?}"));
+    }
 }
 
 #[test]
@@ -260,6 +264,35 @@ proptest! {
                 let seen = start * width..(row + 1) * width;
                 let mut alone = vec![f32::NAN; q.len()];
                 attend_row(Isa::Portable, shape, q, [before, (&own.0[seen.clone()], &own.1[seen])], &mut Vec::new(), &mut alone);
+                for (a, b) in out.iter().zip(&alone) {
+                    prop_assert!((a - b).abs() < 1e-5, "{isa:?}, row {row} of {n}: {a}, alone {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_see_all_attend_as_each_alone(
+        (heads, head_dim) in (1usize..4, 1usize..20),
+        n in 1usize..130,
+        (parts, gap) in prop_oneof![Just((1usize, 0usize)), Just((3, 0)), Just((3, 5))],
+        seed in any::<u64>(),
+    ) {
+        let head_dim = 2 * head_dim;
+        let width = heads * head_dim;
+        let stride = parts * width + gap;
+        // Queries, keys and values beside each other, or all the same; the last row ends with its values.
+        let rows = activations(n * stride - gap, seed);
+        let part = |i: usize| &rows[i % parts * width..];
+        let dense = |i: usize| part(i).chunks(stride).flat_map(|row| &row[..width]).copied().collect::<Vec<f32>>();
+        let (q, keys, values) = (dense(0), dense(1), dense(2));
+        let shape = AttentionShape { heads, kv_heads: heads, head_dim };
+        for isa in builds() {
+            let mut out = vec![f32::NAN; n * width];
+            attend_all(isa, shape, [part(0), part(1), part(2)], stride, &mut out, &CancelToken::new());
+            for (row, (q, out)) in q.chunks_exact(width).zip(out.chunks_exact(width)).enumerate() {
+                let mut alone = vec![f32::NAN; width];
+                attend_row(Isa::Portable, shape, q, [(&keys, &values), (&[], &[])], &mut Vec::new(), &mut alone);
                 for (a, b) in out.iter().zip(&alone) {
                     prop_assert!((a - b).abs() < 1e-5, "{isa:?}, row {row} of {n}: {a}, alone {b}");
                 }
