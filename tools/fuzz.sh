@@ -19,32 +19,24 @@ memory=/dev/shm
 scratch=$(mktemp -d "$memory/emotion-llama-fuzz.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 export TMPDIR=$scratch RAYON_NUM_THREADS=1
-# Addresses that differ from run to run would show in the coverage.
-fixed=()
-if setarch -R true 2>/dev/null; then fixed=(setarch -R); fi
-
 fuzz() { # TARGET
-  local log=$scratch/$1.log found=$scratch/$1.found reached
-  mkdir -p "$found" "fuzz/artifacts/$1"
+  local target=$1 log=$scratch/$1.log found=$scratch/$1.found fixed="" reached
+  mkdir -p "$found" "fuzz/artifacts/$target"
+  # Addresses that differ from run to run would show in the coverage.
+  if setarch -R true 2>/dev/null; then fixed="setarch -R"; fi
   # New inputs go to the first folder; the seeds stay as they are.
-  if ! "${fixed[@]}" "target/release/$1" -seed="$seed" -runs="$runs" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -reload=0 \
-    -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$1/" "$found" "fuzz/corpus/$1" >"$log" 2>&1; then
+  if ! $fixed "target/release/$target" -seed="$seed" -runs="$runs" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -reload=0 \
+    -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "$found" "fuzz/corpus/$target" >"$log" 2>&1; then
     tail -n 60 "$log" >&2
-    echo "fuzz: $1 FAILED; run target/release/$1 with the input named above" >&2
+    echo "fuzz: $target FAILED; run target/release/$target with the input named above" >&2
     return 1
   fi
   reached=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$log" | tail -n 1)
-  printf 'fuzz: %-23s %8d executions  %s  %s\n' "$1" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$reached" \
+  printf 'fuzz: %-23s %8d executions  %s  %s\n' "$target" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$reached" \
     "$(grep -o 'in [0-9]* second' "$log" | tail -n 1)s"
 }
+export -f fuzz
+export runs seed scratch
 
-# One target for each processor at a time.
-started=()
-for target in $targets; do
-  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do sleep 0.1; done
-  fuzz "$target" &
-  started+=("$!")
-done
-status=0
-for job in "${started[@]}"; do wait "$job" || status=1; done
-exit "$status"
+# One target for each processor at a time. `wait PID` is not used: where numbers of processes are few, the shell forgets one that comes again.
+printf '%s\n' $targets | xargs -P "$(nproc)" -I TARGET bash -c 'set -euo pipefail; fuzz TARGET'
