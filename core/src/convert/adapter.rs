@@ -107,7 +107,7 @@ impl<'a> Lora<'a> {
 fn add_product(weight: &mut [f32], b: &[f32], a: &[f32], rank: usize, scale: f32) {
     let (rows, columns) = (b.len() / rank, a.len() / rank);
     let mut product = vec![0f32; rows * columns];
-    sgemm(&mut product, columns, View::new(b, rows, rank), View::new(a, rank, columns), scale, true);
+    sgemm(&mut product, columns, View::new(b, rows, rank), View::new(a, rank, columns), scale);
     weight.iter_mut().zip(product).for_each(|(w, p)| *w += p);
 }
 

@@ -143,7 +143,7 @@ impl ConvLayer {
         // Rows of the left factor are windows into `x`, which overlap.
         let windows = View::strided(x, steps, depth, self.stride * self.channels_in);
         let mut out = vec![0f32; steps * dim];
-        sgemm(&mut out, dim, windows, View::new(&self.weight, depth, dim), 1.0, true);
+        sgemm(&mut out, dim, windows, View::new(&self.weight, depth, dim), 1.0);
         for_rows(&mut out, dim, |_, chunk| chunk.chunks_exact_mut(dim).for_each(|row| add(row, &self.bias)));
         let mut out = self.norm.forward(isa, &out);
         gelu(isa, &mut out, dim);
@@ -192,7 +192,7 @@ impl PositionalConv {
                 let rows = POSITION_ROWS.min(frames - first);
                 let windows = View::strided(&padded[first * group_width..], rows, depth, group_width);
                 let weight = View::new(weight, depth, group_width);
-                sgemm(&mut out[first * width + column..], width, windows, weight, 1.0, true);
+                sgemm(&mut out[first * width + column..], width, windows, weight, 1.0);
             }
         }
         for_rows(&mut out, width, |_, chunk| chunk.chunks_exact_mut(width).for_each(|row| add(row, &self.bias)));

@@ -48,11 +48,11 @@ fn holds(len: usize, rows: usize, columns: usize, row_stride: usize) -> bool {
 
 /// `out = scale * a b`, with `out_stride` values from one row of `out` to the next.
 ///
-/// `parallel` shares large products among rayon's threads; the result does not depend on it.
+/// Large products are shared among rayon's threads; the result does not depend on their number.
 ///
 /// # Panics
 /// When the inner extents differ, or `out` is too short; callers size them from the same numbers.
-pub fn sgemm(out: &mut [f32], out_stride: usize, a: View<'_>, b: View<'_>, scale: f32, parallel: bool) {
+pub fn sgemm(out: &mut [f32], out_stride: usize, a: View<'_>, b: View<'_>, scale: f32) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
     assert!(b.rows == k && out_stride >= n && holds(out.len(), m, n, out_stride), "matrix sizes");
     if m == 0 || n == 0 {
@@ -63,7 +63,7 @@ pub fn sgemm(out: &mut [f32], out_stride: usize, a: View<'_>, b: View<'_>, scale
         return;
     }
     let large = m.saturating_mul(k).saturating_mul(n) > 1 << 18;
-    let parallelism = if parallel && large { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+    let parallelism = if large { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
     // SAFETY: a `View` is only made after its last element was found to lie in its slice (transposing exchanges both the
     // extents and the strides), and the same was checked for `out` above, so every element that the strides reach is in
     // bounds; rows of `out` do not overlap (`out_stride >= n`) and it is borrowed mutably, so it overlaps neither input;

@@ -476,8 +476,8 @@ impl Llama {
             return;
         }
         let mut high = vec![0f32; n * out];
-        sgemm(low, rank, View::new(x, n, hidden), View::new(a, rank, hidden).transposed(), 1.0, true);
-        sgemm(&mut high, out, View::new(low, n, rank), View::new(b, out, rank).transposed(), 1.0, true);
+        sgemm(low, rank, View::new(x, n, hidden), View::new(a, rank, hidden).transposed(), 1.0);
+        sgemm(&mut high, out, View::new(low, n, rank), View::new(b, out, rank).transposed(), 1.0);
         kernels::add(y, &high);
     }
 
