@@ -75,7 +75,8 @@ pub fn multiply<const W: usize>(
         }
         #[cfg(target_arch = "x86_64")]
         if isa == Isa::Avx2 && weights.iter().any(|weights| half_bytes::takes(weights.kind)) {
-            half_bytes::cross(&rounded.values, &mut rounded.crossed);
+            // SAFETY: `Isa::Avx2` is made by `Isa::detect` only, which found the features that this was compiled for.
+            unsafe { half_bytes::cross(&rounded.values, &mut rounded.crossed) };
         }
         tasks(weights, ROW_TASK, cancel, &|w, rows, first| {
             // SAFETY: no two tasks have rows in common, so their parts of the output do not overlap.
