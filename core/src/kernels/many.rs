@@ -26,6 +26,8 @@ const UNROLLED: usize = 4;
 /// Bytes that are fetched at once, and how often a row has as many.
 const PIECE: usize = 256;
 const PIECES: usize = COLUMNS * size_of::<f32>() / PIECE;
+/// Tokens' values of [`COLUMNS`] columns, above which they do not stay in the second-level cache and are fetched ahead.
+const FAR: usize = 1 << 18;
 /// Pieces that a tile waits for, at most.
 const MOST_PIECES: usize = 4;
 
@@ -236,16 +238,18 @@ impl Task<'_> {
                     _ => near.copy_from_slice(&unpacked[row * columns + from..][..length]),
                 }
             }
-            let mut ahead = self.ahead(from + COLUMNS);
+            let mut ahead = self.weights_ahead(from + COLUMNS);
             for panel in 0..panels.count() {
                 let (start, vectors) = (panel * panels.width(), panels.vectors_of(panel));
                 let width = vectors * panels.lanes;
                 let x = &tokens[start * columns + from * width..][..length * width];
+                let mut next = self.tokens_ahead(panel, from);
                 for row in (0..padded).step_by(tiles.rows) {
                     // What the rows hold that fill the last tile does not matter.
                     let w = &near[row * PITCH..][..tiles.rows * PITCH];
                     let sums = &mut sums[start * padded + row * width..][..tiles.rows * width];
-                    ahead.go(self.tiles.fetch);
+                    ahead.go(tiles.fetch);
+                    next.go(tiles.fetch);
                     // SAFETY: the tile was chosen for features that `Isa::detect` found, and for so many rows and vectors.
                     unsafe { tiles.run[vectors - 1](w.as_ptr(), x.as_ptr(), length, sums.as_mut_ptr()) };
                 }
@@ -253,8 +257,29 @@ impl Task<'_> {
         }
     }
 
-    /// What is read after the columns before `from`, fetched while they are multiplied.
-    fn ahead(&self, from: usize) -> Ahead {
+    /// What follows columns `from` and later of a panel's tokens: those of the next panel, after the last one the first one's next columns.
+    fn tokens_ahead(&self, panel: usize, from: usize) -> Ahead {
+        let panels = self.panels;
+        let (panel, from) = match panel + 1 {
+            next if next < panels.count() => (next, from),
+            _ if from + COLUMNS < panels.columns => (0, from + COLUMNS),
+            _ => (0, 0),
+        };
+        let width = panels.vectors_of(panel) * panels.lanes;
+        let values = COLUMNS.min(panels.columns - from) * width;
+        let far = panels.n * COLUMNS > FAR;
+        let pieces = if far { (values * size_of::<f32>()).div_ceil(PIECE) } else { 0 };
+        Ahead {
+            next: self.tokens[panel * panels.width() * panels.columns + from * width..].as_ptr().cast(),
+            stride: PIECES * PIECE,
+            each: pieces.div_ceil(self.padded() / self.tiles.rows),
+            piece: 0,
+            pieces,
+        }
+    }
+
+    /// What is read of the weights after the columns before `from`, fetched while they are multiplied.
+    fn weights_ahead(&self, from: usize) -> Ahead {
         let Weights { bytes, columns, rows, kind } = self.weights;
         // Behind the last columns follow the first ones of the rows below.
         let (bytes, from) = if from < columns { (bytes.as_ptr(), from) } else { (bytes.as_ptr_range().end, 0) };
@@ -289,10 +314,10 @@ impl Task<'_> {
     }
 }
 
-/// Memory that is fetched piece by piece: some columns of the weight rows.
+/// Memory that is fetched piece by piece.
 struct Ahead {
     next: *const u8,
-    /// Bytes of a row.
+    /// Bytes from [`PIECES`] pieces to the next.
     stride: usize,
     /// Pieces at a time.
     each: usize,
