@@ -1,5 +1,5 @@
 //! The kernels of `emotion-llama-core` with what they need of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../../../core/src/cancel.rs"]
 pub mod cancel;
