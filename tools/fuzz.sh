@@ -19,6 +19,7 @@ memory=/dev/shm
 scratch=$(mktemp -d "$memory/emotion-llama-fuzz.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 export TMPDIR=$scratch RAYON_NUM_THREADS=1
+
 fuzz() { # TARGET
   local target=$1 log=$scratch/$1.log found=$scratch/$1.found fixed="" reached
   mkdir -p "$found" "fuzz/artifacts/$target"
